@@ -7,11 +7,11 @@ import { hashPassword } from '../plugins/accounts/password.js'
 import { policies, type Policy } from '../plugins/store/attempt-policy.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { Admission, isRefusal, type Attempt, type Kind, type Refusal } from '../plugins/throttle/admission.js'
-import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
+import { Applicant, RIGHT, WRONG, clock, gatekeeper } from './applicant.js'
 import { Client, statusesOf, type Answer } from './client.js'
 import { build, buildHost, gate, times } from './helper.js'
 import { pageAt } from './pages.js'
-import { DAY, MINUTE } from './units.js'
+import { DAY, MINUTE, START } from './units.js'
 import { stop } from './watched-store.js'
 
 const withDevice = (device?: string): Record<string, string> => device === undefined ? {} : { cookie: `hatcheck-device=${device}` }

@@ -14,7 +14,7 @@ import { build, buildHost, needs, testKey } from './helper.js'
 import { startNginx } from './nginx.js'
 import { RawClient, type RawAnswer } from './raw-client.js'
 import { until } from './service.js'
-import { SECOND } from './units.js'
+import { SECOND, START } from './units.js'
 import { kinds, openStore } from './watched-store.js'
 
 /** What went wrong elsewhere, by advisory. docs/security/advisories.md names the tests in other files. */
@@ -55,7 +55,7 @@ async function ticketOf (fastify: FastifyInstance, name = 'Harry'): Promise<stri
 
 test('CVE-2024-35220 (@fastify/session): a session that is read constantly still ends by its idle timeout and lifetime', async (t) => {
   for (const kind of kinds) {
-    let time = 1_800_000_000_000
+    let time = START
     const now = (): number => time
     const store = openStore(t, kind, { now })
     const fastify = await build(t, { sessionStore: store, now, authenticate: (name) => ({ name }), sessionIdleTimeout: 100, sessionLifetime: 500 })
@@ -77,7 +77,7 @@ test('CVE-2024-35220 (@fastify/session): a session that is read constantly still
 })
 
 test('CVE-2015-5143, CVE-2015-5963, CVE-2015-5964 (Django): thousands of anonymous requests write nothing', async (t) => {
-  let time = 1_800_000_000_000
+  let time = START
   const { fastify, asked, store } = await overheardService(t, { now: () => time })
   const expired = await ticketOf(fastify)
   time += 25 * 3_600 * SECOND
@@ -209,7 +209,7 @@ test('tower-sessions 0.12.1: a random source that repeats itself gives no visito
 })
 
 test('CVE-2025-61928 (better-auth): extra fields in a login do not change who logs in', async (t) => {
-  const time = 1_800_000_000_000
+  const time = START
   const seen: unknown[][] = []
   const { fastify, store } = await overheardService(t, {
     now: () => time,

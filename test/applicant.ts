@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Client, type Answer } from './client.js'
+import { START } from './units.js'
 
-export const START = 1_800_000_000_000
 export const RIGHT = 'correct horse battery'
 export const WRONG = 'staple of something else'
 

@@ -11,6 +11,7 @@ import { build, buildHost, handleOf, needs } from './helper.js'
 import { logInto } from './log-lines.js'
 import { startRedis } from './redis.js'
 import { until } from './service.js'
+import { START } from './units.js'
 import { breakable, eventually, openStore } from './watched-store.js'
 
 const NAMES = ['created', 'renewed', 'destroyed', 'expired', 'revoked'] as const
@@ -129,7 +130,7 @@ test('a sweep emits an event for each expired session', async (t) => {
   for (const kind of ['memory:', 'lmdb:'] as const) {
     mock.timers.enable({ apis: ['setInterval'] })
     t.teardown(() => { mock.timers.reset() })
-    const clock = { time: 1_800_000_000_000 }
+    const clock = { time: START }
     const fastify = await host(t, { sessionStore: openStore(t, kind, { now: () => clock.time }), now: () => clock.time })
     const told = listen(fastify)
     const [harry, sally] = [new Client(fastify), new Client(fastify)]

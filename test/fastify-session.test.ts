@@ -10,6 +10,7 @@ import { bag } from './bag.js'
 import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
 import { buildHost, formerKey, testKey } from './helper.js'
+import { START } from './units.js'
 import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
 
 /**
@@ -217,7 +218,7 @@ test('U7: in @fastify/session, reading an expired session stores an empty one', 
   t.equal(sessions.texts.size, 1)
   t.notOk(sessions.texts.has(ids[0] as string), '@fastify/session writes an empty one under a new id')
 
-  let time = 1_800_000_000_000
+  let time = START
   const now = (): number => time
   const store = openStore(t, 'memory:', { now })
   const writes: string[] = []

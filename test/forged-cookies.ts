@@ -6,6 +6,7 @@ import { deriveKey } from '../plugins/tickets/ticket.js'
 import { cookiesSetBy } from './client.js'
 import { fastFolder } from './fast-folder.js'
 import { buildHost, testKey } from './helper.js'
+import { START } from './units.js'
 
 const SALT_BYTES = 24
 /** Compressing a large payload takes longer than all requests with it. */
@@ -38,7 +39,7 @@ export function bomb (bytes: number): Buffer {
 
 /** Sends this many forged, truncated, changed, expired, swapped, re-used and overlong cookies; none opens anything. */
 export async function sendForgedCookies (t: Test, count: number): Promise<void> {
-  const time = { now: 1_800_000_000_000 }
+  const time = { now: START }
   const options = { sessionStore: `cookie:lmdb:${fastFolder(t)}`, now: () => time.now }
   const [fastify, shop] = await Promise.all([options, { ...options, realm: 'shop', sessionCookieName: 'shop' }].map(async (options) => {
     const fastify = await buildHost(t, options, { logger: false })

@@ -5,8 +5,6 @@ import { bag, type Bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { buildHost } from './helper.js'
 
-export const START = 1_800_000_000_000
-
 export type Handler = (session: Bag, request: FastifyRequest, reply: FastifyReply) => unknown
 
 export interface Visit {

@@ -8,7 +8,7 @@ import { bag, type Bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { logInto } from './log-lines.js'
-import { DAY } from './units.js'
+import { DAY, START } from './units.js'
 import { openStore, watched } from './watched-store.js'
 
 const SECRET = 'what only a user may read'
@@ -170,7 +170,6 @@ test('a scope that is registered before hatcheck has sessions too', async (t) =>
 })
 
 test('session.cookie describes the cookie that is sent', async (t) => {
-  const START = 1_800_000_000_000
   const https = { 'x-forwarded-proto': 'https', host: 'app.example.com' }
   const cases: Array<{ what: string, options: GivenOptions, headers?: Record<string, string>, is: Bag }> = [
     { what: 'Secure on https, not on http', options: { sessionCookieSecure: 'auto' }, is: { secure: false, sameSite: 'lax', path: '/', httpOnly: true } },
@@ -326,7 +325,7 @@ test('the data that authenticate returns is stored in the session', async (t) =>
 })
 
 test('confirming the password again refreshes the data of the login', async (t) => {
-  let [time, role] = [1_800_000_000_000, 'admin']
+  let [time, role] = [START, 'admin']
   const app = await buildHost(t, { now: () => time, routes: true, authenticate: ((name: string) => ({ name, data: { role } })) as Authenticate })
   app.get('/role', async (request) => bag(request)['role'])
   const client = new Client(app)

@@ -3,6 +3,7 @@ import { MemoryRevocations } from '../plugins/storage/memory/revocations.js'
 import { MemoryStore } from '../plugins/storage/memory/sessions.js'
 import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import { TOMBSTONE_MS, type SessionFields, type SessionRecord } from '../plugins/store/sessions.js'
+import { START } from './units.js'
 
 const MIB = 1_048_576
 
@@ -52,7 +53,7 @@ test('a full memory store accepts no new session, and existing sessions continue
 })
 
 test('ended sessions count in the memory store as long as their tombstones are kept', async (t) => {
-  const clock = { time: 1_800_000_000_000 }
+  const clock = { time: START }
   const store = new MemoryStore({ now: () => clock.time, maxBytes: 16_384, maxTotalBytes: MIB })
   let rounds = 0
   await t.rejects(async () => {

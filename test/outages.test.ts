@@ -5,9 +5,10 @@ import type { ServiceOptions } from '../app.js'
 import { DeadlineError } from '../plugins/common/deadline.js'
 import type { Bag } from './bag.js'
 import { Client } from './client.js'
-import { dataOf, HandlerApp, login, logout, START, type Handler } from './handler-app.js'
+import { dataOf, HandlerApp, login, logout, type Handler } from './handler-app.js'
 import { build } from './helper.js'
 import { parsedLogInto } from './log-lines.js'
+import { START } from './units.js'
 import { breakable, eventually, openStore, watched, type StoreCall } from './watched-store.js'
 
 interface Line { level: number, msg: string, code?: string, failures?: number, err?: { code: string, stack: string } }

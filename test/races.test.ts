@@ -7,6 +7,7 @@ import type { CompleteSessionStore as SessionStore } from '../plugins/store/trai
 import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
 import { buildHost, formerKey, keyOf, testKey } from './helper.js'
+import { START } from './units.js'
 import { breakable, eventually, inTwoSteps, kinds, openStore, stop, watched, type StoreCall } from './watched-store.js'
 
 /** An application with the few routes that races need. Each test adds its slow routes. */
@@ -105,7 +106,7 @@ for (const kind of kinds) {
     })
 
     t.test('a slow reader whose activity is still to be recorded does not bring the session back', async (t) => {
-      let time = 1_800_000_000_000
+      let time = START
       const now = (): number => time
       const store = openStore(t, kind, { now })
       const calls: string[] = []

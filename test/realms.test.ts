@@ -17,6 +17,7 @@ import { RIGHT, WRONG } from './applicant.js'
 import { buildHost, needs, newFastify, testKey } from './helper.js'
 import { connect, startRedis } from './redis.js'
 import { hatcheckCli, type Ended } from './service.js'
+import { START } from './units.js'
 import { eventually, openStore, watched } from './watched-store.js'
 
 /** One registration of hatcheck, in its own scope and path. */
@@ -315,7 +316,7 @@ test('a notice does not depend on the realm', async (t) => {
 test('events are emitted for the sessions of the same realm', async (t) => {
   for (const kind of ['memory:', 'lmdb:'] as const) {
     for (const sweeping of ['hatcheck', 'shop', 'office'] as const) {
-      const clock = { time: 1_800_000_000_000 }
+      const clock = { time: START }
       const now = (): number => clock.time
       const sessionStore = openStore(t, kind, { now })
       const others = await areas(t, (['hatcheck', 'shop', 'office'] as const).filter((name) => name !== sweeping), { sessionStore, now })

@@ -11,9 +11,9 @@ import { browserStore } from './browser-store.js'
 import { needs } from './helper.js'
 import { openLmdb } from './open-lmdb.js'
 import { connect, startRedis } from './redis.js'
+import { START } from './units.js'
 
-const NOW = 1_800_000_000_000
-const LATER = NOW + 3_600_000
+const LATER = START + 3_600_000
 
 interface Opened { store: RevocationStore, close?: () => unknown }
 
@@ -72,7 +72,7 @@ for (const [kind, openEngine] of Object.entries(engines)) {
     const open = await openEngine(t)
     const check = (name: string, run: (t: Test, store: RevocationStore) => Promise<void>): void => {
       t.test(name, async (t) => {
-        const { store, close } = await open(t, () => NOW)
+        const { store, close } = await open(t, () => START)
         await run(t, store)
         await close?.()
       })
@@ -110,33 +110,33 @@ for (const [kind, openEngine] of Object.entries(engines)) {
       t.equal(await epochOf(store, 'Harry'), 0)
       const epochs = [0]
       for (let i = 0; i < 3; i++) {
-        await store.endAll('Harry', NOW, LATER)
+        await store.endAll('Harry', START, LATER)
         const epoch = await epochOf(store, 'Harry')
         for (const earlier of epochs) t.equal(await isLive(store, 'any', 'Harry', earlier), false)
         t.equal(await isLive(store, 'any', 'Harry', epoch), true)
         epochs.push(epoch)
       }
-      t.strictSame(epochs, [0, NOW, NOW + 1, NOW + 2])
-      await Promise.all(Array.from({ length: 20 }, () => store.endAll('Harry', NOW, LATER)))
-      t.equal(await epochOf(store, 'Harry'), NOW + 22, 'each of them counts')
+      t.strictSame(epochs, [0, START, START + 1, START + 2])
+      await Promise.all(Array.from({ length: 20 }, () => store.endAll('Harry', START, LATER)))
+      t.equal(await epochOf(store, 'Harry'), START + 22, 'each of them counts')
       t.equal(await epochOf(store, 'harry'), 0, 'names are compared exactly')
       const long = 'x'.repeat(3_000)
-      await store.endAll(long, NOW, LATER)
-      t.equal(await epochOf(store, long), NOW)
+      await store.endAll(long, START, LATER)
+      t.equal(await epochOf(store, long), START)
       t.equal(await epochOf(store, `${long}y`), 0)
     })
 
     check('one session is spared, as long as nobody ends it', async (t, store) => {
-      await store.endAll('Harry', NOW, LATER)
+      await store.endAll('Harry', START, LATER)
       const epoch = await epochOf(store, 'Harry')
-      await store.endAll('Harry', NOW, LATER, 'phone')
+      await store.endAll('Harry', START, LATER, 'phone')
       t.strictSame([await isLive(store, 'phone', 'Harry', epoch), await isLive(store, 'laptop', 'Harry', epoch)], [true, false])
       t.equal(await isLive(store, 'phone', 'Harry', 0), false, 'not one that an earlier call has ended')
-      await store.endAll('Harry', NOW, LATER, 'phone')
+      await store.endAll('Harry', START, LATER, 'phone')
       t.equal(await isLive(store, 'phone', 'Harry', epoch), true, 'spared twice')
       t.equal(await isLive(store, 'phone', 'Harry', 0), false)
       const second = await epochOf(store, 'Harry')
-      await store.endAll('Harry', NOW, LATER, 'tablet')
+      await store.endAll('Harry', START, LATER, 'tablet')
       t.strictSame([await isLive(store, 'phone', 'Harry', epoch), await isLive(store, 'tablet', 'Harry', second)], [false, true])
       await store.end('tablet', LATER)
       t.equal(await isLive(store, 'tablet', 'Harry', second), false)
@@ -144,23 +144,23 @@ for (const [kind, openEngine] of Object.entries(engines)) {
 
     if (kind !== 'redis:') {
       check('a sweep drops what is over, and nothing else', async (t, store) => {
-        for (let i = 0; i < 1_200; i++) await store.end(`key ${i}`, i % 2 === 0 ? NOW + 1 : LATER)
-        await store.endAll('Harry', NOW, NOW + 1)
-        await store.endAll('Sally', NOW, LATER)
+        for (let i = 0; i < 1_200; i++) await store.end(`key ${i}`, i % 2 === 0 ? START + 1 : LATER)
+        await store.endAll('Harry', START, START + 1)
+        await store.endAll('Sally', START, LATER)
         let calls = 0
-        while (await store.sweep(NOW + 1, 5) > 0) calls++
+        while (await store.sweep(START + 1, 5) > 0) calls++
         t.ok(calls < 100, 'it comes to an end')
         let left = 0
         for (let i = 0; i < 1_200; i++) left += Number((await store.lookUp(`key ${i}`, null)).hasEnded)
         t.equal(left, 600)
         t.strictSame([(await store.lookUp('key 0', 'Harry')), (await store.lookUp('key 1', 'Sally')).hasEnded], [{ hasEnded: false, barrier: null }, true])
-        t.equal(await epochOf(store, 'Sally'), NOW)
+        t.equal(await epochOf(store, 'Sally'), START)
       })
 
       check('a sweep stops when its time is over, and the next one goes on', async (t, store) => {
-        for (let i = 0; i < 1_000; i++) await store.end(`key ${i}`, i < 500 ? LATER : NOW + 1)
+        for (let i = 0; i < 1_000; i++) await store.end(`key ${i}`, i < 500 ? LATER : START + 1)
         const dropped: number[] = []
-        for (let last = 1; last > 0; dropped.push(last)) last = await store.sweep(NOW + 1, 0)
+        for (let last = 1; last > 0; dropped.push(last)) last = await store.sweep(START + 1, 0)
         t.ok(dropped.length > 3, `${dropped.length} slices`)
         let left = 0
         for (let i = 0; i < 1_000; i++) left += Number((await store.lookUp(`key ${i}`, null)).hasEnded)
@@ -173,12 +173,12 @@ for (const [kind, openEngine] of Object.entries(engines)) {
 test('a damaged entry on LMDB lets nobody in, is found, and is mended by the end of all sessions', async (t) => {
   const folder = t.testdir()
   const open = (): { store: RevocationStore, close: () => Promise<void> } => {
-    const { openRevocations, close } = openLmdb(folder, { now: () => NOW, maxBytes: 16_384 }, { info () {}, warn () {} })
+    const { openRevocations, close } = openLmdb(folder, { now: () => START, maxBytes: 16_384 }, { info () {}, warn () {} })
     return { store: openRevocations(), close }
   }
   const { store, close } = open()
   await store.end('one', LATER)
-  await store.endAll('Harry', NOW, LATER)
+  await store.endAll('Harry', START, LATER)
   const env = lmdb.open({ path: folder, maxDbs: 16, noSubdir: false })
   const raw = env.openDB<Buffer, string>({ name: 'revocations', encoding: 'binary' })
   for (const key of ['session one', 'user Harry']) await raw.put(key, Buffer.from('{"until":'))
@@ -192,14 +192,14 @@ test('a damaged entry on LMDB lets nobody in, is found, and is mended by the end
   examineLmdb(lmdb, folder, (key) => key, (finding) => { findings.push(finding) })
   t.match(findings, [/under "session one" is damaged/, /under "user Harry" is damaged.*revoke-all/])
   const again = open()
-  await again.store.endAll('Harry', NOW + 1, LATER)
-  t.match(await again.store.lookUp('another', 'Harry'), { barrier: { epoch: NOW + 1 } })
+  await again.store.endAll('Harry', START + 1, LATER)
+  t.match(await again.store.lookUp('another', 'Harry'), { barrier: { epoch: START + 1 } })
   await again.close()
 })
 
 test('a damaged entry in Redis ends its session, is a failure for its user, and the doctor reports it', needs('redis-server'), async (t) => {
   const { url, client } = await startRedis(t)
-  const store = new RedisRevocations(await connect(t, url), { now: () => NOW, deadlineMs: 5_000 })
+  const store = new RedisRevocations(await connect(t, url), { now: () => START, deadlineMs: 5_000 })
   const examined = async (): Promise<string[]> => {
     const findings: string[] = []
     await examineRedis(parseRedisUrl(url, 'SESSION_STORE'), (key) => key, { info () {}, warn () {} }, (finding) => { findings.push(finding) })
@@ -207,7 +207,7 @@ test('a damaged entry in Redis ends its session, is a failure for its user, and 
   }
   await store.end('one', LATER)
   await store.end('two', LATER, 'three')
-  for (const user of ['Harry', 'Sally', 'Tom']) await store.endAll(user, NOW, LATER)
+  for (const user of ['Harry', 'Sally', 'Tom']) await store.endAll(user, START, LATER)
   t.strictSame(await examined(), [])
 
   await client.hset('hatcheck:ended:one', 'other', 'x')
@@ -234,16 +234,16 @@ test('a damaged entry in Redis ends its session, is a failure for its user, and 
   }
   for (const user of ['Harry', 'Sally', ...Object.keys(tooHigh)]) {
     await t.rejects(store.lookUp('another', user), { code: 'HATCHECK_STORE_UNAVAILABLE' })
-    await store.endAll(user, NOW + 1, LATER)
-    t.match(await store.lookUp('another', user), { barrier: { epoch: NOW + 1 } }, 'the end of all sessions replaces it')
+    await store.endAll(user, START + 1, LATER)
+    t.match(await store.lookUp('another', user), { barrier: { epoch: START + 1 } }, 'the end of all sessions replaces it')
   }
 })
 
 test('Redis drops what is remembered of ended sessions once its time is over', needs('redis-server'), async (t) => {
   const { url, client } = await startRedis(t)
-  const store = new RedisRevocations(await connect(t, url), { now: () => NOW, deadlineMs: 5_000 })
-  await store.end('a session', NOW + 60_000)
-  await store.endAll('Harry', NOW, NOW + 60_000)
+  const store = new RedisRevocations(await connect(t, url), { now: () => START, deadlineMs: 5_000 })
+  await store.end('a session', START + 60_000)
+  await store.endAll('Harry', START, START + 60_000)
   const names = await client.keys('*')
   t.equal(names.length, 2)
   for (const name of names) {
@@ -254,14 +254,14 @@ test('Redis drops what is remembered of ended sessions once its time is over', n
 
 test('while the memory of Redis is full, sessions end all the same', needs('redis-server'), async (t) => {
   const { url, client } = await startRedis(t)
-  const store = new RedisRevocations(await connect(t, url), { now: () => NOW, deadlineMs: 5_000 })
-  await store.endAll('Harry', NOW, LATER)
+  const store = new RedisRevocations(await connect(t, url), { now: () => START, deadlineMs: 5_000 })
+  await store.endAll('Harry', START, LATER)
   await client.config('SET', 'maxmemory', '1')
   t.equal(await store.end('one', LATER, 'two'), true)
   t.equal(await store.end('one', LATER), false)
   t.equal(await store.successor('one'), 'two')
   for (const user of ['Harry', 'Sally']) {
-    await store.endAll(user, NOW + 5, LATER)
-    t.match(await store.lookUp('any', user), { barrier: { epoch: NOW + 5 } }, user)
+    await store.endAll(user, START + 5, LATER)
+    t.match(await store.lookUp('any', user), { barrier: { epoch: START + 5 } }, user)
   }
 })

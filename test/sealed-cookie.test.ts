@@ -4,14 +4,14 @@ import { createSealedCodec } from '../plugins/storage/cookie/sealed.js'
 import type { Carried } from '../plugins/store/carried.js'
 import { bomb, sealAnything, sendForgedCookies } from './forged-cookies.js'
 import { testKey } from './helper.js'
+import { START } from './units.js'
 
 const MAX_BYTES = 16_384
-const TIME = 1_800_000_000_000
 const secrets = [Buffer.from(testKey)]
 
 function sessionWith (fields: Record<string, string>, user: string | null = 'Harry'): Carried {
-  const record = { createdAt: TIME, seenAt: TIME + 1, expiresAt: TIME + 2, permanent: true, user, fields }
-  return { id: randomBytes(32).toString('base64url'), endsAt: TIME + 3, epoch: TIME - 1, record }
+  const record = { createdAt: START, seenAt: START + 1, expiresAt: START + 2, permanent: true, user, fields }
+  return { id: randomBytes(32).toString('base64url'), endsAt: START + 3, epoch: START - 1, record }
 }
 
 test('a cookie carries every session as it is', (t) => {
@@ -90,9 +90,9 @@ test('neither recorded activity nor a new epoch changes the length, so that a se
   const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)
   for (const fields of [{ a: '1' }, { words: JSON.stringify('a word '.repeat(500)) }, { noise: JSON.stringify(randomBytes(1_500).toString('hex')) }]) {
     const begun = sessionWith(fields)
-    const lengths = [TIME, TIME + 123_456, TIME + 987_654_321].flatMap((seenAt) => {
-      const record = { ...begun.record, createdAt: TIME, seenAt, expiresAt: seenAt + 3_600_000 }
-      return [0, TIME].map((epoch) => codec.lengthOf({ ...begun, epoch, record }))
+    const lengths = [START, START + 123_456, START + 987_654_321].flatMap((seenAt) => {
+      const record = { ...begun.record, createdAt: START, seenAt, expiresAt: seenAt + 3_600_000 }
+      return [0, START].map((epoch) => codec.lengthOf({ ...begun, epoch, record }))
     })
     t.equal(new Set(lengths).size, 1, lengths.join())
   }
@@ -133,7 +133,7 @@ test('a value is never unpacked to more than the largest session, even if the ri
 
 test('a payload that is not a session grants no access', (t) => {
   const codec = createSealedCodec(secrets, 'hatcheck', MAX_BYTES)
-  const head = ['an id', TIME, TIME, TIME, TIME, false, null, 0]
+  const head = ['an id', START, START, START, START, false, null, 0]
   const payload = (text: string, kind = 0): Buffer => Buffer.concat([Buffer.of(kind), Buffer.from(text)])
   t.not(codec.open(sealAnything(payload(`${JSON.stringify(head)}\nname\n1`)), 'hatcheck'), null)
   const broken = ['', '{}', 'null', '[]', '[', `${JSON.stringify(head)}\nname`, `${JSON.stringify(head)}\n"name\n1`]

@@ -3,8 +3,8 @@ import { CookieJar } from 'tough-cookie'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import type { Bag } from './bag.js'
 import { Client } from './client.js'
-import { HandlerApp, START, dataOf, login, logout, type Handler } from './handler-app.js'
-import { DAY } from './units.js'
+import { HandlerApp, dataOf, login, logout, type Handler } from './handler-app.js'
+import { DAY, START } from './units.js'
 import { openStore } from './watched-store.js'
 
 test('the Set-Cookie header is exact, for every option', async (t) => {

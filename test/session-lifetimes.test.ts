@@ -3,8 +3,8 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { steadyClock } from '../plugins/common/clock.js'
 import { Client } from './client.js'
 import { fastFolder } from './fast-folder.js'
-import { HandlerApp, START, login, userOf, type Handler } from './handler-app.js'
-import { DAY, HOUR, SECOND } from './units.js'
+import { HandlerApp, login, userOf, type Handler } from './handler-app.js'
+import { DAY, HOUR, SECOND, START } from './units.js'
 import { kinds, openStore, watched } from './watched-store.js'
 
 test('session.permanent takes only true and false', async (t) => {

@@ -2,8 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import assert from 'node:assert/strict'
 import { test } from 'tap'
 import type { Bag } from './bag.js'
-import { HandlerApp, START, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
+import { HandlerApp, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
 import { ODD_TEXTS, visible } from './odd-text.js'
+import { START } from './units.js'
 import { kinds, openStore } from './watched-store.js'
 
 test('the option permanent of a login takes only true and false, and nobody is logged in otherwise', async (t) => {

@@ -2,9 +2,9 @@ import { format, inspect } from 'node:util'
 import { test } from 'tap'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import type { Bag } from './bag.js'
-import { HandlerApp, START, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
+import { HandlerApp, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
 import { logEach, logInto } from './log-lines.js'
-import { HOUR } from './units.js'
+import { HOUR, START } from './units.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
 
 test('the session is an object with its values as properties', async (t) => {

@@ -14,14 +14,14 @@ import { counted, policies, uncounted, waitOf, type Counter } from '../plugins/s
 import { storeUnavailable } from '../plugins/store/errors.js'
 import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
 import { realHashes } from './cheap-hashes.js'
-import { Applicant, RIGHT, START, WRONG, clock, gatekeeper } from './applicant.js'
+import { Applicant, RIGHT, WRONG, clock, gatekeeper } from './applicant.js'
 import { answersMayDiffer } from './checks/checks.js'
 import { statusesOf, type Answer } from './client.js'
 import { build, buildHost, needs, testKey, times } from './helper.js'
 import { logInto } from './log-lines.js'
 import { connect, startRedis } from './redis.js'
 import { startStoreProcess } from './store-process.js'
-import { HOUR, MINUTE } from './units.js'
+import { HOUR, MINUTE, START } from './units.js'
 import { stop } from './watched-store.js'
 
 const silent = { info () {}, warn () {} }

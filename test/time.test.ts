@@ -5,10 +5,9 @@ import type { SessionStore } from '../plugins/store/sessions.js'
 import { visitor, type Visitor } from '../plugins/testing/index.js'
 import { buildHost, needs } from './helper.js'
 import { startRedis } from './redis.js'
-import { HOUR, MINUTE } from './units.js'
+import { HOUR, MINUTE, START } from './units.js'
 import { eventually, kinds, openStore, watched } from './watched-store.js'
 
-const START = 1_800_000_000_000
 const YEAR = 365 * 24 * HOUR
 
 async function host (t: Test, sessionStore: SessionStore | string, now: () => number): Promise<FastifyInstance> {

@@ -15,7 +15,7 @@ import { fieldOf } from '../../plugins/login/fields.js'
 import { Client, type Answer } from '../client.js'
 import { build, buildHost, gate, needs } from '../helper.js'
 import { connect, startRedis } from '../redis.js'
-import { HOUR } from '../units.js'
+import { HOUR, START } from '../units.js'
 import { kinds, openStore, watched, type StoreCall } from '../watched-store.js'
 
 /** As many as fit into a header of 16 KiB. */
@@ -213,7 +213,7 @@ const put = (client: Client, headers: Record<string, string> = {}, remoteAddress
   client.send({ method: 'PUT', url: '/session/cart', payload: '["pear"]', headers: { ...JSON_TYPE, ...headers }, remoteAddress })
 
 test('the anonymous sessions of a network are limited per minute, and logins do not count', async (t) => {
-  const clock = { time: 1_800_000_000_000 }
+  const clock = { time: START }
   const store = openStore(t, 'memory:', { now: () => clock.time })
   const fastify = await build(t, { sessionStore: store, authenticate: (name) => ({ name }), anonymousSessionsPerMinute: 3, now: () => clock.time }, { logger: false })
   const first = new Client(fastify)
@@ -242,7 +242,7 @@ test('the anonymous sessions of a network are limited per minute, and logins do 
 })
 
 test('counting anonymous sessions takes a bounded amount of memory', async (t) => {
-  const limit = new AnonymousLimit(2, () => 1_800_000_000_000)
+  const limit = new AnonymousLimit(2, () => START)
   let refused = 0
   for (let i = 0; i < 100_000; i++) {
     try {
@@ -257,7 +257,7 @@ test('counting anonymous sessions takes a bounded amount of memory', async (t) =
 })
 
 test('a visitor who comes back when told to is admitted', (t) => {
-  let time = 1_800_000_000_000
+  let time = START
   const limit = new AnonymousLimit(1, () => time)
   const count = (): void => { limit.count({ ip: '192.0.2.1', raw: { socket: {} } } as never) }
   count()

@@ -4,9 +4,7 @@ import { test } from 'tap'
 import { LmdbStore } from '../../plugins/storage/lmdb/sessions.js'
 import { recordOf } from '../../plugins/store/contract/index.js'
 import { fastFolder } from '../fast-folder.js'
-import { HOUR } from '../units.js'
-
-const START = 1_800_000_000_000
+import { HOUR, START } from '../units.js'
 
 test('expired sessions are removed from the disk in slices that do not block the event loop', async (t) => {
   const SESSIONS = 20_000

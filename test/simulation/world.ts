@@ -1,4 +1,5 @@
 import { Random } from '../random.js'
+import { START } from '../units.js'
 
 type Act = () => Promise<void> | void
 
@@ -16,7 +17,7 @@ export class World {
   }
 
   get nowMs (): number {
-    return 1_800_000_000_000 + this.#now * 1_000
+    return START + this.#now * 1_000
   }
 
   /** Events after the end are dropped. */
