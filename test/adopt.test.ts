@@ -9,10 +9,11 @@ import type { CompleteSessionStore } from '../plugins/store/traits.js'
 import { Client, cookiesSetBy, type Answer } from './client.js'
 import { buildHost, formerKey, gate, needs, newFastify, testKey } from './helper.js'
 import { logInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { libraries, oldApp, oldSecret, watchedOldStore, type OldApp, type OldAppOptions } from './old-apps.js'
 import { startRedis } from './redis.js'
 import { DAY } from './units.js'
-import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
+import { breakable, openStore, stop, watched } from './watched-store.js'
 
 interface New {
   readonly fastify: FastifyInstance
@@ -300,7 +301,7 @@ test('a logout that the old store cannot take is unconfirmed, refused from then 
   t.equal(browserAfter(before, out), '', 'this browser is signed out')
   t.match((await send(before)).json(), { user: null })
   isDown = false
-  await eventually(t, 'the old session ends', async () => Object.keys(await old.valuesOf(before)).length === 0)
+  await until('the old session ends', async () => Object.keys(await old.valuesOf(before)).length === 0)
   t.match((await send(before)).json(), { user: null })
   t.equal(await count(), 0)
 })
@@ -327,7 +328,7 @@ test('a logout waits once for a store that does not answer in time, be it the ol
     t.strictSame(calls.slice(0, expected.length), expected, `${late}: the end is begun, and not waited for`)
     isSilent = false
     t.equal((await send(before)).json().user, null, `${late}, refused`)
-    await eventually(t, 'the old session ends', async () => Object.keys(await old.valuesOf(before)).length === 0)
+    await until('the old session ends', async () => Object.keys(await old.valuesOf(before)).length === 0)
     t.equal((await send(before)).json().user, null, `${late}, ended`)
     t.equal(await count(), 0, late)
   }

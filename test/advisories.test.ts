@@ -11,9 +11,9 @@ import type { CompleteSessionStore as SessionStore } from '../plugins/store/trai
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { Client, logIn, userOf } from './client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
+import { until } from './loop-clock.js'
 import { startNginx } from './nginx.js'
 import { RawClient, type RawAnswer } from './raw-client.js'
-import { until } from './service.js'
 import { SECOND, START } from './units.js'
 import { kinds, openStore } from './watched-store.js'
 

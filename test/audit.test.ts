@@ -9,9 +9,10 @@ import { fixture, preloading } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, buildHost, handleOf, testKey } from './helper.js'
 import { logInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { RawClient, exchange } from './raw-client.js'
 import { startInto } from './service-into.js'
-import { startService, until } from './service.js'
+import { startService } from './service.js'
 import { breakable, openStore } from './watched-store.js'
 
 type Line = Record<string, unknown> & { event: string }

@@ -7,7 +7,8 @@ import type { SessionStore } from '../plugins/store/sessions.js'
 import { Client } from './client.js'
 import { buildHost, gate, turn } from './helper.js'
 import { logInto } from './log-lines.js'
-import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
+import { until } from './loop-clock.js'
+import { breakable, openStore, stop, watched } from './watched-store.js'
 
 const valuesOf = ({ session }: FastifyRequest): Record<string, unknown> => session as unknown as Record<string, unknown>
 
@@ -337,7 +338,7 @@ test('a client that has gone loses nothing of its session, whatever has changed'
   await reached
   leaving.abort()
   go()
-  await eventually(t, 'both changes are stored', async () => JSON.stringify((await client.get('/values')).json()) === '[{"count":2},true]')
+  await until('both changes are stored', async () => JSON.stringify((await client.get('/values')).json()) === '[{"count":2},true]')
 })
 
 test('while a commit goes on, an error of the handler does not open the session again', async (t) => {

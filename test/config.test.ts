@@ -19,8 +19,9 @@ import { Client, logIn, userOf } from './client.js'
 import { fixture, preloading } from './fixtures/child.js'
 import { build, newFastify, sessionCookieOf, testKey } from './helper.js'
 import { logInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { exchange } from './raw-client.js'
-import { hatcheckProcess, runServer, startService, until } from './service.js'
+import { hatcheckProcess, runServer, startService } from './service.js'
 
 const otherKey = testKey.split('').reverse().join('')
 const GOOD_ONE = '"npx hatcheck secret" prints a good one.'

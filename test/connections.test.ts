@@ -16,7 +16,7 @@ import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
 import { buildHost, gate, testKey, turn } from './helper.js'
 import { parsedLogInto } from './log-lines.js'
-import { until } from './service.js'
+import { until } from './loop-clock.js'
 import { openStore } from './watched-store.js'
 
 test('a connection without a socket or an address has sessions', async (t) => {

@@ -4,7 +4,8 @@ import { test } from 'tap'
 import { STORES, appOnPort, type AppOnPort } from './app-on-port.js'
 import { bag } from './bag.js'
 import { keyOf } from './helper.js'
-import { eventually, openStore, stop, watched } from './watched-store.js'
+import { until } from './loop-clock.js'
+import { openStore, stop, watched } from './watched-store.js'
 
 test('a logout ends every live session that the request presents', async (t) => {
   const outs: Record<string, (request: FastifyRequest) => unknown> = {
@@ -138,9 +139,9 @@ test('each session end that cannot be stored is retried until the application cl
   refused.slice(120, 125).forEach((key) => { failing.set(key, 'hangs') })
   isDown = false
   // The hanging removals take places of their own, so the others need several rounds.
-  await eventually(t, 'the ends that can be stored are stored', async () => await sessions.count() === 125, 20_000)
+  await until('the ends that can be stored are stored', async () => await sessions.count() === 125, 20_000)
   refused.slice(0, 120).forEach((key) => { failing.delete(key) })
-  await eventually(t, 'and those that can be stored later', async () => await sessions.count() === 5, 20_000)
+  await until('and those that can be stored later', async () => await sessions.count() === 5, 20_000)
   for (const cookie of cookies) t.equal((await h.me(cookie)).user, null)
   await h.fastify.close()
   const atEnd = removals
@@ -174,5 +175,5 @@ test('a session that has begun too late for its cookie ends, even if the store t
   await h.ask('/late')
   t.equal(await sessions.count(), 1)
   isDown = false
-  await eventually(t, 'it has ended', async () => await sessions.count() === 0)
+  await until('it has ended', async () => await sessions.count() === 0)
 })

@@ -9,10 +9,10 @@ import type { Bag } from './bag.js'
 import { Client, type Answer } from './client.js'
 import { build, buildHost, handleOf, needs } from './helper.js'
 import { logInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { startRedis } from './redis.js'
-import { until } from './service.js'
 import { START } from './units.js'
-import { breakable, eventually, openStore } from './watched-store.js'
+import { breakable, openStore } from './watched-store.js'
 
 const NAMES = ['created', 'renewed', 'destroyed', 'expired', 'revoked'] as const
 
@@ -143,7 +143,7 @@ test('a sweep emits an event for each expired session', async (t) => {
     mock.timers.tick(60_000)
     mock.timers.reset()
     const events: Told[] = []
-    await eventually(t, `${kind} tells`, () => {
+    await until(`${kind} tells`, () => {
       events.push(...told())
       return events.length > 0
     })
@@ -180,7 +180,7 @@ test('an end that could not be stored is emitted when it is stored later', async
   t.strictSame(told(), [])
   up()
   const events: Told[] = []
-  await eventually(t, 'the event is emitted', () => {
+  await until('the event is emitted', () => {
     events.push(...told())
     return events.length > 0
   })

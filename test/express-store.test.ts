@@ -9,8 +9,9 @@ import { withEveryTrait, type CompleteSessionStore } from '../plugins/store/trai
 import { Client } from './client.js'
 import { buildHost } from './helper.js'
 import { logInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { needsPostgres, startPostgres } from './postgres.js'
-import { eventually, stop } from './watched-store.js'
+import { stop } from './watched-store.js'
 
 const START = recordOf().createdAt
 const clock = { now: () => START }
@@ -283,7 +284,7 @@ test('a replacement past its deadline ends the successor and not the predecessor
     backing.lookOut = () => {}
     // Late steps end the successor. Where it has not begun yet, they must not begin it either.
     await new Promise((resolve) => { setTimeout(resolve, 50) })
-    await eventually(t, 'the successor has ended', () => !backing.texts.has('two'))
+    await until('the successor has ended', () => !backing.texts.has('two'))
     t.equal(await store.create('two', recordOf()), step === 'get one', 'nor does it begin later')
     t.strictSame(await store.read('one'), step === 'destroy one' ? null : isTurn ? { ...record, fields: { ...record.fields, a: '2' } } : record)
   }

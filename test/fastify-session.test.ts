@@ -10,8 +10,9 @@ import { bag } from './bag.js'
 import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
 import { buildHost, formerKey, testKey } from './helper.js'
+import { until } from './loop-clock.js'
 import { START } from './units.js'
-import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
+import { breakable, openStore, stop, watched } from './watched-store.js'
 
 /**
  * The flaws of @fastify/session, one scenario per finding: run on @fastify/session, registered as in its README, to show
@@ -315,7 +316,7 @@ test('U11: in @fastify/session, a renewal that cannot end the old ID leaves both
   t.equal(answer.headers['set-cookie'], undefined, 'hatcheck gives out no new one')
   up()
   t.equal(await userOf(ours, cookie), 'Harry', 'the old one continues')
-  await eventually(t, 'and it is the only session', async () => await inner.count() === 1)
+  await until('and it is the only session', async () => await inner.count() === 1)
 })
 
 test('U12: in @fastify/session, data can overwrite the methods of the session', async (t) => {

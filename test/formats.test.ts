@@ -21,8 +21,8 @@ import { fixture } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, keyOf, needs, newFastify, testKey } from './helper.js'
 import { logInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { startRedis } from './redis.js'
-import { eventually } from './watched-store.js'
 
 /**
  * A data folder of the version before format numbers: a session without a user, two sessions of Harry, the account of
@@ -218,7 +218,7 @@ test('Redis records the formats, and refuses unknown ones, even if it becomes re
   const early = await openIt()
   t.teardown(early.close)
   const server = await startRedis(t, { port, args: ['--appendonly', 'yes'] })
-  await eventually(t, 'the formats are noted', async () => Object.keys(await server.client.hgetall('hatcheck:formats')).length > 0)
+  await until('the formats are noted', async () => Object.keys(await server.client.hgetall('hatcheck:formats')).length > 0)
   t.strictSame({ ...await server.client.hgetall('hatcheck:formats') }, { sessions: '1', accounts: '1', attempts: '1', revocations: '1' })
   await early.sessions.ping()
   await early.close()
@@ -231,7 +231,7 @@ test('Redis records the formats, and refuses unknown ones, even if it becomes re
   const later = await openIt()
   t.teardown(later.close)
   await server.start()
-  await eventually(t, 'the warning is logged', () => warnings.includes(message))
+  await until('the warning is logged', () => warnings.includes(message))
   await t.rejects(async () => { await later.sessions.ping() }, { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'and no data of it is used')
 })
 

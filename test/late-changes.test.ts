@@ -8,7 +8,7 @@ import { WebSocket } from 'ws'
 import { requireLogin } from '../app.js'
 import { appOnPort, STORES } from './app-on-port.js'
 import { bag } from './bag.js'
-import { until } from './service.js'
+import { until } from './loop-clock.js'
 
 const LATER: Record<string, (fastify: FastifyInstance, early: boolean, work: (request: FastifyRequest) => void) => void> = {
   'an onSend hook': (fastify, _early, work) => { fastify.addHook('onSend', async (request) => { work(request) }) },

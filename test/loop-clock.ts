@@ -1,10 +1,12 @@
 /** How often the clock ticks, and how much it counts of one tick at most, in ms. */
 const TICK_MS = 5
 const LONGEST_TICK_MS = 25
+/** A start of a service takes half a second, and a hundred times that on a machine that is busy with much else. */
+const LONGEST_WAIT_MS = 60_000
 
 // Tests replace these for a while.
 const now = performance.now.bind(performance)
-const { setInterval, setTimeout } = globalThis
+const { clearInterval, setInterval, setTimeout } = globalThis
 let time = 0
 let last = now()
 let ticking: NodeJS.Timeout | undefined
@@ -23,6 +25,27 @@ export function loopTime (): number {
 export async function pause (ms: number): Promise<void> {
   const end = loopTime() + ms
   for (let left = ms; left > 0; left = end - loopTime()) await new Promise((resolve) => { setTimeout(resolve, left) })
+}
+
+/** Waits until a condition holds, and fails if it does not within this time, by the clock of {@link loopTime}. */
+export async function until (what: string, holds: () => boolean | Promise<boolean>, withinMs = LONGEST_WAIT_MS): Promise<void> {
+  const end = loopTime() + withinMs
+  const over = new AbortController()
+  let looking: NodeJS.Timeout | undefined
+  const tooLate = new Promise<never>((_resolve, reject) => {
+    // Also while the condition waits for something.
+    looking = setInterval(() => { if (loopTime() >= end) reject(new Error(`not within ${withinMs} ms: ${what}`)) }, TICK_MS)
+  })
+  const look = async (): Promise<void> => {
+    while (!over.signal.aborted && !await holds()) await new Promise((resolve) => { setTimeout(resolve, TICK_MS) })
+  }
+  try {
+    await Promise.race([look(), tooLate])
+  } finally {
+    // Otherwise a test that has failed would go on asking, and its file would never end.
+    over.abort()
+    clearInterval(looking)
+  }
 }
 
 /** Returns the longest time for which the event loop did not turn while the work went on, in ms. */

@@ -11,7 +11,8 @@ import { openOwnStore } from '../plugins/storage/own/open.js'
 import { recordOf } from '../plugins/store/contract/index.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { turn } from './helper.js'
-import { eventually, openStore, watched } from './watched-store.js'
+import { until } from './loop-clock.js'
+import { openStore, watched } from './watched-store.js'
 
 const never = new Promise<never>(() => {})
 
@@ -24,7 +25,7 @@ test('calls whose answer is lost take places for a time, and not forever', async
   for (const answer of lost) answer.catch(() => {})
   for (const answer of lost) await t.rejects(answer, { code: 'HATCHECK_STORE_UNAVAILABLE' })
   await t.rejects(call('read', async () => 1), { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'the connection may still hold them')
-  await eventually(t, 'the places are free', async () => await call('read', async () => 1).then(() => true, () => false))
+  await until('the places are free', async () => await call('read', async () => 1).then(() => true, () => false))
 })
 
 test('an answer that comes after it counted as lost frees no second place', async (t) => {
@@ -97,11 +98,11 @@ test('a task that is repeated never runs twice at once, and an error does not en
     await new Promise<void>((resolve) => { end = resolve })
     throw new Error('failed')
   })
-  await eventually(t, 'it begins', () => begun === 1)
+  await until('it begins', () => begun === 1)
   await setTimeout(50)
   t.equal(begun, 1)
   end()
-  await eventually(t, 'it begins again', () => begun === 2)
+  await until('it begins again', () => begun === 2)
   stop()
   end()
   await setTimeout(50)

@@ -11,11 +11,12 @@ import { replacementOf } from '../plugins/store/contract/index.js'
 import { checkout, preloading } from './fixtures/child.js'
 import { Client } from './client.js'
 import { build, buildHost, needs } from './helper.js'
+import { until } from './loop-clock.js'
 import { pageAt } from './pages.js'
 import { openSocket } from './raw-client.js'
 import { startRedis } from './redis.js'
-import { runServer, startService, until } from './service.js'
-import { breakable, eventually, openStore, stop, watched } from './watched-store.js'
+import { runServer, startService } from './service.js'
+import { breakable, openStore, stop, watched } from './watched-store.js'
 
 const authenticate = (name: string, password: string): { name: string } | null => password === 'alohomora!' ? { name } : null
 
@@ -163,7 +164,7 @@ test('a request for the metrics does not wait for a store that hangs, and querie
   for (let i = 0; i < 3; i++) t.equal((await scrape(fastify)).has('hatcheck_sessions_live'), false)
   t.equal(counts, 1)
   pause.go()
-  await eventually(t, 'the answer is there when it has come', async () => (await scrape(fastify)).get('hatcheck_sessions_live') === 0)
+  await until('the answer is there when it has come', async () => (await scrape(fastify)).get('hatcheck_sessions_live') === 0)
 })
 
 test('with Redis, live sessions are counted, and left out while Redis is down', needs('redis-server'), async (t) => {
@@ -171,10 +172,10 @@ test('with Redis, live sessions are counted, and left out while Redis is down', 
   const fastify = await build(t, { mode: 'service', authenticate, sessionStore: redis.url })
   await new Client(fastify).login('Harry', 'alohomora!')
   const live = async (): Promise<number | undefined> => (await scrape(fastify)).get('hatcheck_sessions_live')
-  await eventually(t, 'it is counted', async () => await live() === 1)
+  await until('it is counted', async () => await live() === 1)
   await redis.stop()
   // A count takes two calls of 250 ms at most, and the next one begins after a hundred times as long.
-  await eventually(t, 'the number is unknown', async () => await live() === undefined, 60_000)
+  await until('the number is unknown', async () => await live() === undefined, 60_000)
   t.ok(Number((await scrape(fastify)).get('hatcheck_store_errors_total{operation="count"}')) >= 1)
 })
 

@@ -5,8 +5,8 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { freePort } from './free-port.js'
+import { until } from './loop-clock.js'
 import type { Lifetime } from './scope.js'
-import { until } from './service.js'
 
 /**
  * A real nginx on loopback, on its own port, in one process. It ends with the test.

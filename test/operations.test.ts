@@ -3,10 +3,11 @@ import { test } from 'tap'
 import { visitor } from '../plugins/testing/index.js'
 import { build, buildHost, needs } from './helper.js'
 import { logInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { allFrom, openSocket, statusLines } from './raw-client.js'
 import { startRedis } from './redis.js'
-import { startService, until } from './service.js'
-import { breakable, eventually, openStore, watched } from './watched-store.js'
+import { startService } from './service.js'
+import { breakable, openStore, watched } from './watched-store.js'
 
 const authenticate = (name: string): { name: string } => ({ name })
 
@@ -76,7 +77,7 @@ test('a service whose Redis is down is not ready, and is ready again when Redis 
   t.equal(await statusOf(fastify, '/readyz'), 503, 'Redis is gone')
   t.equal(await statusOf(fastify, '/healthz'), 200)
   await redis.start()
-  await eventually(t, 'it is ready', async () => await statusOf(fastify, '/readyz') === 200)
+  await until('it is ready', async () => await statusOf(fastify, '/readyz') === 200)
 })
 
 test('after SIGTERM the service is not ready, finishes requests under way, and does not wait for those that never end', async (t) => {

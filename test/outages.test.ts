@@ -8,8 +8,9 @@ import { Client } from './client.js'
 import { dataOf, HandlerApp, login, logout, type Handler } from './handler-app.js'
 import { build } from './helper.js'
 import { parsedLogInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { START } from './units.js'
-import { breakable, eventually, openStore, watched, type StoreCall } from './watched-store.js'
+import { breakable, openStore, watched, type StoreCall } from './watched-store.js'
 
 interface Line { level: number, msg: string, code?: string, failures?: number, err?: { code: string, stack: string } }
 
@@ -41,7 +42,7 @@ test('an outage of the store is logged as one error, and its end as one line wit
     t.equal(told(lines).length, 1, 'the outage continues')
     up()
     mock.timers.tick(1_000)
-    await eventually(t, 'its end is emitted', () => told(lines).length === 2)
+    await until('its end is emitted', () => told(lines).length === 2)
     t.match(told(lines)[1], { level: 40, code: 'HATCHECK_STORE_UNAVAILABLE', failures: 20, msg: 'the session store answers again' })
   }
 })
@@ -64,7 +65,7 @@ test('a ping that takes longer than a second is waited for, and ends no later ou
   up()
   mock.timers.tick(1_000)
   pings.shift()?.()
-  await eventually(t, 'the end of the outage is logged', () => told(lines).length === 2)
+  await until('the end of the outage is logged', () => told(lines).length === 2)
   down()
   t.equal((await client.get('/session')).statusCode, 503)
   for (const answer of pings.splice(0)) answer()

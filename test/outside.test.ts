@@ -8,11 +8,12 @@ import { run } from './fixtures/child.js'
 import { Client, cookiesSetBy } from './client.js'
 import { buildHost, needs, testKey } from './helper.js'
 import { parsedLogInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { pageAt } from './pages.js'
 import { startRedis } from './redis.js'
 import { HOUR } from './units.js'
 import { blocksOf } from './walk.js'
-import { breakable, eventually, kinds, openStore, watched } from './watched-store.js'
+import { breakable, kinds, openStore, watched } from './watched-store.js'
 
 const USERS = ['Harry', 'harry', 'Ηarry', 'a\nb', 'a; b', ' ', '__proto__']
 const NO_USERS = ['', '\ud800', 'Harry\0hatcheck', undefined, null, 1, {}]
@@ -291,7 +292,7 @@ test('a failed call of app.sessions that is not awaited is logged and does not e
   }
   down('create')
   sessions.begin('Harry')
-  await eventually(t, 'the failure of the last call is in the log', () => log.some(({ err }) => err?.code === 'HATCHECK_STORE_UNAVAILABLE'))
+  await until('the failure of the last call is in the log', () => log.some(({ err }) => err?.code === 'HATCHECK_STORE_UNAVAILABLE'))
   t.strictSame(rejections, [])
   t.strictSame(log.map(({ err, msg }) => [err?.code, msg]), [...['USER_NAME', 'USER_NAME', 'USER_NAME', 'USER_NAME', 'UNSUPPORTED', 'STORE_UNAVAILABLE']
     .map((code) => [`HATCHECK_${code}`, 'a call of app.sessions failed, and nobody awaits it'])])

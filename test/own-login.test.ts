@@ -10,9 +10,10 @@ import { Client, type Answer } from './client.js'
 import { startProgram } from './fixtures/child.js'
 import { buildHost, newFastify, sessionCookieOf, testKey, turn } from './helper.js'
 import { logEach, parsedLogInto } from './log-lines.js'
+import { until } from './loop-clock.js'
 import { pageAt } from './pages.js'
 import { blocksOf } from './walk.js'
-import { breakable, eventually, openEngine, openStore, stop, watched } from './watched-store.js'
+import { breakable, openEngine, openStore, stop, watched } from './watched-store.js'
 
 const PASSWORD = 'correct horse battery'
 
@@ -558,7 +559,7 @@ test('a check that fails ends no process, even if its handler waits for the righ
   app.inject('/then').catch(() => {})
   await reached
   const seen: string[] = []
-  await eventually(t, 'the failure is in the log', () => {
+  await until('the failure is in the log', () => {
     seen.push(...events())
     return seen.join().includes('authn_login_fail')
   })

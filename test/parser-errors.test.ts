@@ -1,6 +1,7 @@
 import tap, { test } from 'tap'
+import { until } from './loop-clock.js'
 import { exchange, openSocket, type RawAnswer } from './raw-client.js'
-import { startService, until } from './service.js'
+import { startService } from './service.js'
 
 const FORM = 'client_name=Harry&password=a+long+password'
 const LOGIN = `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${FORM.length}\r\n\r\n${FORM}`

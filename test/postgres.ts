@@ -8,8 +8,8 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { needs } from './helper.js'
+import { until } from './loop-clock.js'
 import type { Lifetime } from './scope.js'
-import { until } from './service.js'
 
 /** A real PostgreSQL on a socket in its own folder, without a port. It ends with the test. */
 export interface PostgresServer {

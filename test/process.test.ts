@@ -4,8 +4,9 @@ import tap, { test, type Test } from 'tap'
 import { Client, userOf } from './client.js'
 import { checkout, fixture, preloading, startProgram } from './fixtures/child.js'
 import { needs, testKey } from './helper.js'
+import { until } from './loop-clock.js'
 import { allFrom, openSocket, statusLines } from './raw-client.js'
-import { Curl, hatcheckProcess, startService, until, type CurlAnswer, type Service } from './service.js'
+import { Curl, hatcheckProcess, startService, type CurlAnswer, type Service } from './service.js'
 
 // Some fifty services are started here, one after another.
 tap.setTimeout(600_000)

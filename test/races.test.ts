@@ -7,8 +7,9 @@ import type { CompleteSessionStore as SessionStore } from '../plugins/store/trai
 import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
 import { buildHost, formerKey, keyOf, testKey } from './helper.js'
+import { until } from './loop-clock.js'
 import { START } from './units.js'
-import { breakable, eventually, inTwoSteps, kinds, openStore, stop, watched, type StoreCall } from './watched-store.js'
+import { breakable, inTwoSteps, kinds, openStore, stop, watched, type StoreCall } from './watched-store.js'
 
 /** An application with the few routes that races need. Each test adds its slow routes. */
 async function shop (t: Test, store: SessionStore, options: HatcheckOptions = {}): Promise<FastifyInstance> {
@@ -474,7 +475,7 @@ test('a renewal keeps its user and neither loses nor revives a session', async (
       t.equal(renewal.headers['set-cookie'], undefined)
       up()
       t.equal((await see(fastify, cookieHeader)).user, 'Harry')
-      await eventually(t, 'the new session has ended', async () => (await inner.ofUser('Harry')).length === 1)
+      await until('the new session has ended', async () => (await inner.ofUser('Harry')).length === 1)
     })
   }
 
@@ -553,7 +554,7 @@ test('a logout that cannot be stored is unconfirmed, and its ticket is refused',
       t.strictSame(await see(fastify, cookieHeader), { user: null, data: {} })
 
       up()
-      await eventually(t, 'the session is ended as soon as the store works again', async () => await inner.read(keyOf(cookieHeader)) === null)
+      await until('the session is ended as soon as the store works again', async () => await inner.read(keyOf(cookieHeader)) === null)
       t.equal((await see(fastify, cookieHeader)).user, null)
     })
   }
@@ -582,7 +583,7 @@ test('a logout that cannot be stored is unconfirmed, and its ticket is refused',
       t.match(logout.headers['set-cookie'], /^hatcheck=; Max-Age=0/)
       up()
       t.equal((await see(fastify, cookieHeader)).user, null, 'the ticket is refused from then on')
-      await eventually(t, 'the session is ended', async () => await inner.read(keyOf(cookieHeader)) === null)
+      await until('the session is ended', async () => await inner.read(keyOf(cookieHeader)) === null)
     })
   }
 
@@ -622,7 +623,7 @@ test('a login whose old session cannot be ended fails', async (t) => {
       t.equal(login.headers['retry-after'], '1')
       t.equal(login.headers['set-cookie'], undefined)
       up()
-      await eventually(t, 'only the old session is left', async () => await inner.count() === 1 && (await inner.ofUser('Harry')).length === 0)
+      await until('only the old session is left', async () => await inner.count() === 1 && (await inner.ofUser('Harry')).length === 0)
       t.strictSame(await see(fastify, cookieHeader), { user: null, data: { apple: 'apple' } })
     })
   }
@@ -690,7 +691,7 @@ test('a renewal whose session has ended leaves nothing behind, even if ending th
   t.equal(answer.statusCode, 503)
   t.equal(answer.headers['set-cookie'], undefined)
   t.equal((await see(fastify, cookieHeader)).user, null)
-  await eventually(t, 'the session without a client has ended as well', async () => await inner.count() === 0)
+  await until('the session without a client has ended as well', async () => await inner.count() === 0)
 })
 
 test('a replacement in two steps whose successor has ended between them has no successor', async (t) => {

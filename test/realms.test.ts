@@ -15,10 +15,11 @@ import type { CompleteSessionStore as SessionStore } from '../plugins/store/trai
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { RIGHT, WRONG } from './applicant.js'
 import { buildHost, needs, newFastify, testKey } from './helper.js'
+import { until } from './loop-clock.js'
 import { connect, startRedis } from './redis.js'
 import { hatcheckCli, type Ended } from './service.js'
 import { START } from './units.js'
-import { eventually, openStore, watched } from './watched-store.js'
+import { openStore, watched } from './watched-store.js'
 
 /** One registration of hatcheck, in its own scope and path. */
 interface Area {
@@ -339,7 +340,7 @@ test('events are emitted for the sessions of the same realm', async (t) => {
       mock.timers.tick(60_000)
       mock.timers.reset()
       // The events follow a moment after the commit.
-      await eventually(t, 'the sweep is done', async () => await sessionStore.count() === 1 && told.length >= created.length)
+      await until('the sweep is done', async () => await sessionStore.count() === 1 && told.length >= created.length)
       t.strictSame(told.sort(), created.map((line) => line.replace('created', 'expired')).sort(), `${sweeping}, ${kind}`)
     }
   }

@@ -18,9 +18,8 @@ import { IdleConnections } from '../plugins/storage/redis/idle.js'
 import { parseRedisUrl, type RedisTarget } from '../plugins/config/redis-url.js'
 import { checkout, compiledFixture } from './fixtures/child.js'
 import { needs, turn } from './helper.js'
-import { longestDelay } from './loop-clock.js'
+import { longestDelay, until } from './loop-clock.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
-import { eventually } from './watched-store.js'
 
 test('a Redis URL gives the address and the credentials', (t) => {
   const none = { username: undefined, password: undefined, path: '', primary: '', database: 0, tls: false }
@@ -116,19 +115,19 @@ test('a Redis that is down does not prevent the start, and each outage is two li
   const backAfter: number[] = []
   for (const round of [1, 2, 3]) {
     const up = performance.now()
-    await eventually(t, 'it is back', async () => await store.ping().then(() => true, () => false))
+    await until('it is back', async () => await store.ping().then(() => true, () => false))
     backAfter.push(Math.round(performance.now() - up))
     t.equal(log.lines.length, 2 * round)
     t.match(log.lines.at(-1), { level: 'info', text: BACK })
     attempts = 0
     await server.stop()
-    await eventually(t, 'several attempts have failed', () => attempts > 4)
+    await until('several attempts have failed', () => attempts > 4)
     await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'there is no connection' } })
     t.equal(log.lines.length, 2 * round + 1, 'whatever the number of attempts')
     t.match(log.lines.at(-1), { level: 'warn', text: LOST })
     await server.start()
   }
-  await eventually(t, 'and again', async () => await store.ping().then(() => true, () => false))
+  await until('and again', async () => await store.ping().then(() => true, () => false))
   // Other work on the machine can only make it slower.
   t.ok(Math.min(...backAfter) < 1_000, `back after ${backAfter.join(', ')} ms`)
   const { retryStrategy } = (client as Redis).options
@@ -166,9 +165,9 @@ test('an idle connection that is closed is opened again: no call fails and nothi
   await server.stop('SIGKILL')
   await closed
   await t.rejects(within(600, store.read('one')), { code: 'HATCHECK_STORE_UNAVAILABLE' }, 'within the deadline')
-  await eventually(t, 'a real outage is a warning', () => log.lines.some(({ level }) => level === 'warn'), 1_500)
+  await until('a real outage is a warning', () => log.lines.some(({ level }) => level === 'warn'), 1_500)
   await server.start()
-  await eventually(t, 'it is back', async () => await store.ping().then(() => true, () => false), 1_500)
+  await until('it is back', async () => await store.ping().then(() => true, () => false), 1_500)
   t.strictSame(log.lines.slice(5).map(({ level }) => level), ['warn', 'info'])
 })
 
@@ -178,7 +177,7 @@ async function closeDuringCall (t: Test, server: RedisServer, client: Redis | Cl
   const call = store.read('one')
   call.catch(() => {})
   const { commandQueue, stream } = client as unknown as { commandQueue: { length: number }, stream: Socket }
-  await eventually(t, 'the call is sent', () => commandQueue.length > 0)
+  await until('the call is sent', () => commandQueue.length > 0)
   stream.destroy()
   await t.rejects(call, { code: 'HATCHECK_STORE_UNAVAILABLE' })
 }
@@ -195,18 +194,18 @@ test('the log names each reason for which Redis cannot be reached, once in each 
   client.on('reconnecting', () => { attempts++ })
   const severalAttempts = async (): Promise<void> => {
     const before = attempts
-    await eventually(t, 'several attempts have failed', () => attempts > before + 4)
+    await until('several attempts have failed', () => attempts > before + 4)
   }
   const { lines } = log
   for (const outage of ['first', 'second']) {
     lines.length = 0
-    await eventually(t, 'it is reached', async () => await store.ping().then(() => true, () => false))
+    await until('it is reached', async () => await store.ping().then(() => true, () => false))
     await allow('another')
     await closeDuringCall(t, server, client, store)
-    await eventually(t, 'the log warns', () => lines.length > 0)
+    await until('the log warns', () => lines.length > 0)
     await severalAttempts()
     await server.stop()
-    await eventually(t, 'the log has the new reason', () => lines.length > 1)
+    await until('the log has the new reason', () => lines.length > 1)
     await severalAttempts()
     await server.start()
     await allow('another')
@@ -219,7 +218,7 @@ test('the log names each reason for which Redis cannot be reached, once in each 
     t.match(lines[1]?.text, /ECONNREFUSED/)
     t.equal(lines.length, 2)
     await allow('secret')
-    await eventually(t, 'it is back', () => lines.length > 2)
+    await until('it is back', () => lines.length > 2)
     t.match(lines[2], { level: 'info', text: BACK })
   }
 })
@@ -228,7 +227,7 @@ test('if a connection is closed during a call, the call fails and the log has a 
   const { server, log, client, store } = await openStore(t)
   await store.ping()
   await closeDuringCall(t, server, client, store)
-  await eventually(t, 'the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 3_000)
+  await until('the log warns', () => LOST.test(log.lines[0]?.text ?? ''), 3_000)
 })
 
 for (const [reason, database] of [['it does not exist', 99], ['the user may not select it', 2]] as const) {
@@ -257,7 +256,7 @@ for (const [reason, database] of [['it does not exist', 99], ['the user may not 
     t.equal(log.lines.length, 1)
     if (database === 99) return
     await server.client.call('ACL', 'SETUSER', 'hatcheck', '+select')
-    await eventually(t, 'with the permission it is back', async () => await store.ping().then(() => true, () => false), 1_500)
+    await until('with the permission it is back', async () => await store.ping().then(() => true, () => false), 1_500)
     await store.create('one', recordOf())
     t.equal(await server.client.dbsize(), 0)
   })
@@ -299,7 +298,7 @@ test('where idle connections are closed early, a PING keeps them open', needs('r
         t.equal(closes, 0, 'once the server\'s timeout is known')
       } else {
         // A process that stands still this long sends no PING.
-        await eventually(t, 'it is back', async () => await store.ping().then(() => true, () => false))
+        await until('it is back', async () => await store.ping().then(() => true, () => false))
         log.lines.splice(1)
       }
     }
@@ -376,14 +375,14 @@ test('after a failover, a demoted primary answers 503 to writes, which the log t
   // Calls fail all the while, so no connection is closed for idleness.
   while (!reopened.signal.aborted) await touch()
   for (let i = 0; i < 10; i++) {
-    await eventually(t, 'it is connected', () => client.status === 'ready')
+    await until('it is connected', () => client.status === 'ready')
     await touch()
   }
   t.match(log.lines.map(({ level }) => level), ['warn', 'info'])
   t.match(log.lines[0]?.text, /READONLY.*the Redis store cannot be reached/)
   t.strictSame(await store.read('one'), recordOf(), 'reads continue')
   await server.client.replicaof('NO', 'ONE')
-  await eventually(t, 'it continues', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
+  await until('it continues', async () => await store.touch('one', 0, 0).catch(() => false), 1_000)
 })
 
 test('a sentinel whose answer is not an address is an outage that ends with the next answer', needs('redis-server'), async (t) => {
@@ -404,23 +403,23 @@ test('a sentinel whose answer is not an address is an outage that ends with the 
   t.equal(client.status, 'end', 'the client has given up')
   t.match(log.lines, [{ level: 'warn', text: LOST }])
   port = String(server.port)
-  await eventually(t, 'it is there', () => client.status === 'ready')
+  await until('it is there', () => client.status === 'ready')
   t.match(log.lines.slice(1), [{ level: 'warn', text: /All sentinels are unreachable\."/ }, { level: 'info', text: BACK }])
   await close()
   t.equal(log.lines.length, 3)
-  await eventually(t, 'it stays closed', () => client.status === 'end')
+  await until('it stays closed', () => client.status === 'end')
 })
 
 test('a list over a cluster in which no node serves a slot fails, and is never short', needs('redis-server'), async (t) => {
   const node = await startRedis(t, { args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(await freePort()), '--cluster-require-full-coverage', 'no'] })
   await node.client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '99', '101', '16383')
-  await eventually(t, 'the cluster serves', async () => /cluster_state:ok/.test(await node.client.cluster('INFO')))
+  await until('the cluster serves', async () => /cluster_state:ok/.test(await node.client.cluster('INFO')))
   const { client, close } = await connectRedis(parseRedisUrl(`redis+cluster://127.0.0.1:${node.port}`, 'url'), keepingLog())
   t.teardown(close)
   const store = new RedisStore(client, { now: Date.now, maxBytes: 4_096, onCorrupt () {}, deadlineMs: 5_000 })
   await t.rejects(store.count(), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'not every primary of the cluster is known' } })
   await node.client.cluster('ADDSLOTS', 100)
-  await eventually(t, 'the client knows of it', async () => await store.count().catch(() => null) === 0)
+  await until('the client knows of it', async () => await store.count().catch(() => null) === 0)
 })
 
 test('hatcheck works in its own database, as a user with only the documented rights', needs('redis-server'), async (t) => {
@@ -477,7 +476,7 @@ test('TLS names the host, so that a server or a proxy with several certificates 
     args: ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-announce-hostname', 'localhost', '--cluster-preferred-endpoint-type', 'hostname', '--cluster-announce-port', String(port)]
   })
   await redis.client.cluster('ADDSLOTSRANGE', 0, 16_383)
-  await eventually(t, 'the cluster is up', async () => (await redis.client.cluster('INFO')).includes('cluster_state:ok'), 10_000)
+  await until('the cluster is up', async () => (await redis.client.cluster('INFO')).includes('cluster_state:ok'), 10_000)
   const proxy = createTlsServer({ ...other, SNICallback: (name, done) => { done(null, createSecureContext(name === 'localhost' ? own : other)) } }, (socket) => {
     const behind = createConnection(redis.port, '127.0.0.1')
     pipeline(socket, behind, socket, () => {})

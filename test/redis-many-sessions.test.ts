@@ -5,8 +5,8 @@ import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import { recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
 import { needs } from './helper.js'
+import { until } from './loop-clock.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
-import { eventually } from './watched-store.js'
 
 const START = recordOf().createdAt
 const MANY = 10 * BATCH
@@ -98,7 +98,7 @@ test('many sessions of one user in Redis', needs('redis-server'), async (t) => {
     const scripts = async (): Promise<number> => ((calls) => (calls.get('evalsha') ?? 0) + (calls.get('eval') ?? 0))(await server.commandCalls())
     const before = await scripts()
     t.strictSame(await store.ofUser('Harry'), [])
-    await eventually(t, 'the index is empty', async () => await server.client.zcard(INDEX) === 0)
+    await until('the index is empty', async () => await server.client.zcard(INDEX) === 0)
     t.ok(await scripts() - before >= MANY / BATCH)
   })
 })

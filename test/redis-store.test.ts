@@ -16,12 +16,12 @@ import { storeKey } from '../plugins/tickets/ticket.js'
 import { boundedCalls } from '../plugins/storage/common/bounded-calls.js'
 import { Client } from './client.js'
 import { build, buildHost, needs, turn } from './helper.js'
+import { until } from './loop-clock.js'
 import { connect, startRedis, type RedisServer } from './redis.js'
 import { startReplacingProcess } from './replacing-process.js'
 import { runServer } from './service.js'
 import { startStoreProcess, writeTogether } from './store-process.js'
 import { MINUTE } from './units.js'
-import { eventually } from './watched-store.js'
 
 const START = recordOf().createdAt
 
@@ -147,7 +147,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     await store.create('one', recordOf({ expiresAt: START - MINUTE + 50 }))
     clock.time = START - 60 * MINUTE
     t.not(await store.read('one'), null, 'by that clock it is live')
-    await eventually(t, 'but Redis has dropped it', async () => await store.read('one') === null)
+    await until('but Redis has dropped it', async () => await store.read('one') === null)
   })
 
   check('the index entry is written before the session and removed after it', async (t, { raw, store, clock }) => {
@@ -161,7 +161,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.not(await store.remove('one'), null, 'and so do logouts')
     t.equal(await store.create('one', recordOf()), false)
     await raw.config('SET', 'maxmemory', '0')
-    await eventually(t, 'removed sessions are out of the index', async () => await raw.zcard('hatcheck:user:Harry') === 0)
+    await until('removed sessions are out of the index', async () => await raw.zcard('hatcheck:user:Harry') === 0)
     clock.time = START + 1
   })
 
@@ -177,7 +177,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.equal(await raw.zcard('hatcheck:user:Harry'), 3, 'its create may be under way')
     clock.time = START + TOMBSTONE_MS + 1
     t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['lives'])
-    await eventually(t, 'it is gone', async () => (await raw.zrange('hatcheck:user:Harry', 0, '-1')).join() === 'lives')
+    await until('it is gone', async () => (await raw.zrange('hatcheck:user:Harry', 0, '-1')).join() === 'lives')
   })
 
   check('an index entry that was added again is not removed', async (t, { raw, client }) => {
@@ -317,9 +317,9 @@ test('the Redis store', needs('redis-server'), async (t) => {
   check('a replacement is in the index before it begins, and its predecessor is removed from it afterwards', async (t, { raw, store }) => {
     await store.create('one', recordOf({ user: 'Harry' }))
     await store.replace('one', 'two', replacementOf())
-    await eventually(t, 'Harry has one', async () => (await raw.zrange('hatcheck:user:Harry', 0, '-1')).join() === 'two')
+    await until('Harry has one', async () => (await raw.zrange('hatcheck:user:Harry', 0, '-1')).join() === 'two')
     await store.replace('two', 'three', replacementOf({ user: 'Sally' }))
-    await eventually(t, 'Harry has none', async () => await raw.zcard('hatcheck:user:Harry') === 0)
+    await until('Harry has none', async () => await raw.zcard('hatcheck:user:Harry') === 0)
     t.strictSame(await raw.zrange('hatcheck:user:Sally', 0, '-1'), ['three'])
     t.strictSame(Object.keys(await raw.hgetall('hatcheck:session:two')), ['endedAt', 'nextKey'], 'nothing of the predecessor is left')
   })
@@ -397,7 +397,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
       t.strictSame(Object.keys(failure?.cause as object), [])
       t.notMatch(JSON.stringify(failure), 'secret')
     }
-    await eventually(t, 'a session that was written late has ended again', async () => await raw.hexists('hatcheck:session:late', 'endedAt') === 1)
+    await until('a session that was written late has ended again', async () => await raw.hexists('hatcheck:session:late', 'endedAt') === 1)
     t.equal(await open().create('late', recordOf()), false)
   })
 
@@ -409,7 +409,7 @@ test('the Redis store', needs('redis-server'), async (t) => {
     t.match(await Promise.race([next, turn()]), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: '3 calls have no answer yet' } }, 'the next fails at once')
     for (const call of inFlight) await t.rejects(call, { cause: { message: 'no answer within 100 ms' } })
     await t.rejects(store.read('one'), { cause: { message: '3 calls have no answer yet' } }, 'calls past their deadline count')
-    await eventually(t, 'the calls are answered', async () => await store.read('one').then(() => true, () => false))
+    await until('the calls are answered', async () => await store.read('one').then(() => true, () => false))
   })
 
   check('no request makes Redis scan all keys', async (t, { server }) => {
@@ -510,6 +510,6 @@ test('a start that is refused leaves no connection open', needs('redis-server'),
     const fastify = Fastify()
     await t.rejects(async () => await fastify.register(plugin as typeof hatcheck, { secretKey: 'short', sessionStore: url }), { code: 'HATCHECK_CONFIG' })
     await fastify.close()
-    await eventually(t, 'only the client of the test is left', async () => (await client.client('LIST') as string).trim().split('\n').length === 1)
+    await until('only the client of the test is left', async () => (await client.client('LIST') as string).trim().split('\n').length === 1)
   }
 })

@@ -8,8 +8,8 @@ import type { Test } from 'tap'
 import { freePort } from './free-port.js'
 import { connectRedis } from '../plugins/storage/redis/client.js'
 import { parseRedisUrl } from '../plugins/config/redis-url.js'
+import { until } from './loop-clock.js'
 import type { Lifetime } from './scope.js'
-import { until } from './service.js'
 
 const run = promisify(execFile)
 

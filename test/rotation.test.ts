@@ -16,7 +16,8 @@ import { createTicketSigner } from '../plugins/tickets/ticket.js'
 import { Client } from './client.js'
 import { buildHost, needs, turn } from './helper.js'
 import { logInto } from './log-lines.js'
-import { Curl, startService, until } from './service.js'
+import { until } from './loop-clock.js'
+import { Curl, startService } from './service.js'
 import { openStore } from './watched-store.js'
 
 const [oldKey, newKey, thirdKey] = [newSecret(), newSecret(), newSecret()]

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { freePort } from './free-port.js'
 import { childEnvironment } from './fixtures/child.js'
+import { until } from './loop-clock.js'
 import type { Lifetime } from './scope.js'
-import { compiled, until } from './service.js'
+import { compiled } from './service.js'
 
 export interface ServiceInto {
   readonly url: string

@@ -7,6 +7,7 @@ import type { Test } from 'tap'
 import { run as runCli } from '../cli.js'
 import { checkout } from './fixtures/child.js'
 import { Checks } from './checks/checks.js'
+import { until } from './loop-clock.js'
 
 /** A start takes about half a second, and a hundred times that on a machine that is busy with much else. */
 const START_MS = 60_000
@@ -169,19 +170,6 @@ function methodOf (args: readonly string[]): string {
   const at = args.findIndex((arg) => arg === '-X')
   if (at !== -1) return args[at + 1] ?? ''
   return args.some((arg) => arg === '-d' || arg.startsWith('--data') || arg === '--json') ? 'POST' : 'GET'
-}
-
-/** Waits until a condition holds. */
-export async function until (what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const over = new AbortController()
-  try {
-    await within(START_MS, what, async () => {
-      while (!over.signal.aborted && !await holds()) await new Promise((resolve) => setTimeout(resolve, 5))
-    })
-  } finally {
-    // Otherwise a test that has failed would go on asking, and its file would never end.
-    over.abort()
-  }
 }
 
 function start (args: string[], cwd: string, env: Record<string, string>, program = process.execPath) {

@@ -3,7 +3,8 @@ import { storeKey } from '../plugins/tickets/ticket.js'
 import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
 import { HandlerApp, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
-import { breakable, eventually, kinds, openStore } from './watched-store.js'
+import { until } from './loop-clock.js'
+import { breakable, kinds, openStore } from './watched-store.js'
 
 test('regenerate takes a list of keys, and a mistake ends no session', async (t) => {
   const { run } = (await HandlerApp.start(t)).visitor()
@@ -108,7 +109,7 @@ test('after a store has begun a session and reported a failure, the next call be
     })
     t.equal(response.statusCode, 200, call)
     t.strictSame((await run(dataOf)).value, { a: 1 }, call)
-    await eventually(t, `the first one ends, ${call}`, async () => await store.count() === 1)
+    await until(`the first one ends, ${call}`, async () => await store.count() === 1)
   }
 })
 

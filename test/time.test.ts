@@ -4,9 +4,10 @@ import { steadyClock } from '../plugins/common/clock.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { visitor, type Visitor } from '../plugins/testing/index.js'
 import { buildHost, needs } from './helper.js'
+import { until } from './loop-clock.js'
 import { startRedis } from './redis.js'
 import { HOUR, MINUTE, START } from './units.js'
-import { eventually, kinds, openStore, watched } from './watched-store.js'
+import { kinds, openStore, watched } from './watched-store.js'
 
 const YEAR = 365 * 24 * HOUR
 
@@ -194,7 +195,7 @@ test('if the clocks of two servers differ, each server uses its own', async (t) 
   clock.time = START + HOUR - AHEAD
   t.equal(await at(ahead), 'nobody', 'for the server ahead it ends earlier by the difference')
   t.equal(await at(here), 'Harry')
-  await eventually(t, 'the activity is recorded', async () => (await store.ofUser('Harry'))[0]?.record.seenAt === clock.time)
+  await until('the activity is recorded', async () => (await store.ofUser('Harry'))[0]?.record.seenAt === clock.time)
   clock.time += MINUTE
   t.equal(await at(ahead), 'Harry', 'activity that one has recorded counts for both')
 })

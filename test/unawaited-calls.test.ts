@@ -4,7 +4,7 @@ import { requireLogin } from '../app.js'
 import { STORES, appOnPort } from './app-on-port.js'
 import { bag, type Bag } from './bag.js'
 import { turn } from './helper.js'
-import { until } from './service.js'
+import { until } from './loop-clock.js'
 import { openStore, watched } from './watched-store.js'
 
 test('while the store is down, no call to it causes an unhandled rejection', async (t) => {

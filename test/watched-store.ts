@@ -5,7 +5,6 @@ import type { CompleteSessionStore as SessionStore } from '../plugins/store/trai
 import { openLmdb } from './open-lmdb.js'
 import { openMemory } from '../plugins/storage/memory/open.js'
 import { gate } from './helper.js'
-import { loopTime } from './loop-clock.js'
 
 export const kinds = ['memory:', 'lmdb:'] as const
 export type Kind = typeof kinds[number]
@@ -89,17 +88,4 @@ export function breakable (store: SessionStore, sync = store.sync): { store: Ses
     down (...calls) { broken = calls.length > 0 ? calls : ['read', 'create', 'patch', 'take', 'touch', 'remove', 'replace', 'ofUser', 'removeOfUser', 'count', 'sweep', 'ping'] },
     up () { broken = [] }
   }
-}
-
-/** Waits until a condition holds, and fails the test after a while if it never does. The time is that of {@link loopTime}. */
-export async function eventually (t: Test, what: string, holds: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
-  const until = loopTime() + withinMs
-  while (loopTime() < until) {
-    if (await holds()) {
-      t.pass(what)
-      return
-    }
-    await new Promise((resolve) => { setTimeout(resolve, 20) })
-  }
-  t.fail(what)
 }

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
 import { STORES, appOnPort, closed, type Answer } from './app-on-port.js'
 import { bag, type Bag } from './bag.js'
-import { until } from './service.js'
+import { until } from './loop-clock.js'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 

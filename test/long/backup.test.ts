@@ -5,7 +5,8 @@ import { freePort } from '../free-port.js'
 import { openLmdb } from '../open-lmdb.js'
 import { Client, logIn, passwordOf, userOf } from '../client.js'
 import { keyOf, testKey } from '../helper.js'
-import { hatcheckProcess, startService, until } from '../service.js'
+import { until } from '../loop-clock.js'
+import { hatcheckProcess, startService } from '../service.js'
 import { mountSmallDisk, needsMounting } from '../small-disk.js'
 
 const env = { SECRET_KEY: testKey, SIGNUP: 'open' }

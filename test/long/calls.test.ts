@@ -11,8 +11,9 @@ import { Stage } from '../call-stage.js'
 import { fastFolder } from '../fast-folder.js'
 import { buildHost, needs } from '../helper.js'
 import { logEach } from '../log-lines.js'
+import { until } from '../loop-clock.js'
 import { connect, startRedis } from '../redis.js'
-import { eventually, inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
+import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
 
 /** The same sequences each time; another seed plays others. */
 const SEED = Number(process.env['HATCHECK_SEED'] ?? 7)
@@ -305,7 +306,7 @@ test('a failed call is reported and leaves a consistent session', async (t) => {
       if (call === 'create' && creations++ === 0) throw new Error('the store is down')
     }
     const { cookie } = await scene.send()
-    await eventually(t, 'it is ended', () => scene.calls.includes('remove'))
+    await until('it is ended', () => scene.calls.includes('remove'))
     t.strictSame(await scene.see(cookie), { user: null, pear: 1 }, 'the session of the cookie stays live')
   })
 
@@ -322,7 +323,7 @@ test('a failed call is reported and leaves a consistent session', async (t) => {
     t.match(scene.logged.join(''), /HATCHECK_LOGOUT_UNCONFIRMED/)
     t.strictSame(await scene.see(cookie), NOBODY)
     t.equal(await scene.count(), 1)
-    await eventually(t, 'it has ended', async () => await scene.count() === 0)
+    await until('it has ended', async () => await scene.count() === 0)
   })
 
   t.test('a response is never a success if a logout has failed, even if the handler fails after its answer', async (t) => {
@@ -408,7 +409,7 @@ test('calls around the end of a response leave the cookie and the store consiste
     scene.fail('remove')
     await scene.send()
     t.equal(await scene.count(), 1)
-    await eventually(t, 'it has ended', async () => await scene.count() === 0)
+    await until('it has ended', async () => await scene.count() === 0)
   })
 
   for (const twoSteps of [false, true]) {

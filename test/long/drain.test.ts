@@ -5,8 +5,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { Client } from '../client.js'
 import { fastFolder } from '../fast-folder.js'
+import { until } from '../loop-clock.js'
 import { openSocket, readAnswer } from '../raw-client.js'
-import { startService, until, workersOf } from '../service.js'
+import { startService, workersOf } from '../service.js'
 
 /** How long the load lasts before the signal. */
 const LOAD_MS = 400

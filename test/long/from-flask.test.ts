@@ -9,7 +9,7 @@ import { needs, testKey } from '../helper.js'
 import { startNginx } from '../nginx.js'
 import { pageAt } from '../pages.js'
 import { freePort } from '../free-port.js'
-import { until } from '../service.js'
+import { until } from '../loop-clock.js'
 import { blocksOf } from '../walk.js'
 
 tap.setTimeout(120_000)

@@ -9,9 +9,9 @@ import { Client } from '../client.js'
 import { startProgram } from '../fixtures/child.js'
 import { needsFlask } from '../flask.js'
 import { newFastify, testKey } from '../helper.js'
+import { until } from '../loop-clock.js'
 import { oldApp, oldSecret } from '../old-apps.js'
 import { pageAt } from '../pages.js'
-import { until } from '../service.js'
 import { blocksOf } from '../walk.js'
 
 const JSON_BODY = { 'content-type': 'application/json' }

@@ -12,7 +12,8 @@ import { openLmdb } from '../open-lmdb.js'
 import type { Storage } from '../../plugins/storage/common/storage.js'
 import { build, needs } from '../helper.js'
 import { logInto } from '../log-lines.js'
-import { compiled, hatcheckCli, hatcheckProcess, runServer, until } from '../service.js'
+import { until } from '../loop-clock.js'
+import { compiled, hatcheckCli, hatcheckProcess, runServer } from '../service.js'
 import { mountSmallDisk, needsMounting } from '../small-disk.js'
 
 const open = (folder: string): Storage => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })

@@ -5,7 +5,8 @@ import { Client } from '../client.js'
 import { realDelays } from '../calm-loop.js'
 import { build } from '../helper.js'
 import { logInto } from '../log-lines.js'
-import { eventually, openStore, watched } from '../watched-store.js'
+import { until } from '../loop-clock.js'
+import { openStore, watched } from '../watched-store.js'
 
 test('while the event loop is late, requests are refused before any work, and served again when it is on time', { timeout: 60_000 }, async (t) => {
   realDelays(t)
@@ -65,6 +66,6 @@ test('while the event loop is late, requests are refused before any work, and se
   t.match(answers[8], 'hatcheck_http_requests_shed_total 8\n', 'and the one that showed the overload')
   t.notMatch(lines.join(''), /"level":[45]0/, 'no line per request, at warn or above')
   client.destroy()
-  await eventually(t, 'it is served again', isReady)
+  await until('it is served again', isReady)
   t.match((await harry.get('/')).body, 'Harry Your account is logged in.')
 })

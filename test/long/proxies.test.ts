@@ -13,10 +13,11 @@ import { checkout } from '../fixtures/child.js'
 import { Client } from '../client.js'
 import { fastFolder } from '../fast-folder.js'
 import { buildHost, needs } from '../helper.js'
+import { until } from '../loop-clock.js'
 import { startNginx } from '../nginx.js'
 import { allFrom, openSocket } from '../raw-client.js'
 import { startRedis } from '../redis.js'
-import { compiled, startService, until, type Service } from '../service.js'
+import { compiled, startService, type Service } from '../service.js'
 import { assertShown, blocksOf, stepsOf } from '../walk.js'
 
 /** The proxies, and the program that each needs. */

@@ -11,9 +11,9 @@ import { freePort } from '../free-port.js'
 import { checkout } from '../fixtures/child.js'
 import { Client } from '../client.js'
 import { build, needs } from '../helper.js'
+import { until } from '../loop-clock.js'
 import { startNginx } from '../nginx.js'
 import { openSocket } from '../raw-client.js'
-import { until } from '../service.js'
 import { blocksOf } from '../walk.js'
 
 const UPLOAD_BYTES = 150 * 1_048_576

@@ -6,10 +6,9 @@ import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import { recordOf, storeContract } from '../../plugins/store/contract/index.js'
 import { needs } from '../helper.js'
 import { logInto } from '../log-lines.js'
-import { loopTime, pause } from '../loop-clock.js'
+import { loopTime, pause, until } from '../loop-clock.js'
 import { connect, startRedisCluster, type RedisServer } from '../redis.js'
 import { listen, loggedIn, statuses, underLoad, type Answer } from '../visitors.js'
-import { eventually } from '../watched-store.js'
 
 // Six servers on a busy machine need time to find one another.
 tap.setTimeout(400_000)
@@ -55,7 +54,7 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
     await lost
     await t.rejects(accounts.list(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
     await t.rejects(store.count(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
-    await eventually(t, 'it is back', async () => await accounts.list().then((list) => list.length === names.length, () => false), 2_000)
+    await until('it is back', async () => await accounts.list().then((list) => list.length === names.length, () => false), 2_000)
     t.equal(await store.count(), names.length)
   })
 
@@ -104,7 +103,7 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
     const visitors = await loggedIn(url, 24)
     const [dying] = await primaries() as [RedisServer]
     const keysOf = async (nodes: readonly RedisServer[]): Promise<number> => (await Promise.all(nodes.map(({ client }) => client.dbsize()))).reduce((sum, keys) => sum + keys)
-    await eventually(t, 'the replicas have the sessions', async () => await keysOf(cluster.nodes) === 2 * await keysOf(await primaries()))
+    await until('the replicas have the sessions', async () => await keysOf(cluster.nodes) === 2 * await keysOf(await primaries()))
     let died = 0
     let backAfter = 0
     let settled: number[] = []
@@ -112,10 +111,10 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
       await pause(200)
       await dying.stop('SIGKILL')
       died = loopTime()
-      await eventually(t, 'a replica has taken over', async () => (await primaries()).length === 3, 15_000)
+      await until('a replica has taken over', async () => (await primaries()).length === 3, 15_000)
       const tookOver = loopTime()
       t.comment(`a replica took over after ${Math.round(tookOver - died)} ms`)
-      await eventually(t, 'every visitor is served', async () => {
+      await until('every visitor is served', async () => {
         const answers = await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))
         return answers.every(({ status }) => status === 200)
       }, 5_000)
@@ -133,7 +132,7 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
       t.ok(answers.every(({ user }) => user === undefined || user === name), 'no user is logged out or gets another\'s session')
     }
     await dying.start()
-    await eventually(t, 'the former primary returns as a replica', async () => await roleOf(dying) === 'slave', 10_000)
+    await until('the former primary returns as a replica', async () => await roleOf(dying) === 'slave', 10_000)
     await pause(1_200)
     t.equal((await visitors[0]?.send('GET', '/'))?.status, 200)
     t.equal(await fastify.sessions.store.removeOfUser('visitor0'), 1)

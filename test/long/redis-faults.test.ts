@@ -7,11 +7,10 @@ import { test, type Test } from 'tap'
 import { freePort } from '../free-port.js'
 import { Client } from '../client.js'
 import { build, buildHost, gate, needs } from '../helper.js'
-import { loopTime, pause } from '../loop-clock.js'
+import { loopTime, pause, until } from '../loop-clock.js'
 import { startRedis } from '../redis.js'
 import { Curl, hatcheckProcess, startService } from '../service.js'
 import { Visitor, listen, loggedIn, statuses, underLoad } from '../visitors.js'
-import { eventually } from '../watched-store.js'
 
 /** Rules for every answer, whatever happens to the store: it comes in time, and logs no user out. */
 function checkAnswers (t: Test, visitors: readonly Visitor[]): void {
@@ -51,7 +50,7 @@ test('after Redis is killed and restarted with its data, no user is logged out a
     const back = loopTime()
     t.not((await leaving.send('GET', '/', copy)).user, 'leaving', 'the ticket is refused at once')
     const probe = visitors[0] as Visitor
-    await eventually(t, 'it is back', async () => (await new Visitor(url, probe.name).send('GET', '/', probe.cookie)).status === 200, 1_000)
+    await until('it is back', async () => (await new Visitor(url, probe.name).send('GET', '/', probe.cookie)).status === 200, 1_000)
     backAfter = loopTime() - back
     await pause(1_000)
   })
@@ -63,7 +62,7 @@ test('after Redis is killed and restarted with its data, no user is logged out a
     const counts = answers.flatMap(({ count }) => count ?? [])
     t.strictSame(counts, counts.toSorted((a, b) => a - b), 'no acknowledged write is lost')
   }
-  await eventually(t, 'the logout is stored now', async () => (await fastify.sessions.store.ofUser('leaving')).length === 0, 1_500)
+  await until('the logout is stored now', async () => (await fastify.sessions.store.ofUser('leaving')).length === 0, 1_500)
   t.match(await leaving.send('GET', '/', copy), { status: 200, user: null })
 })
 
@@ -107,7 +106,7 @@ test('while Redis hangs for ten seconds, every answer comes in time and no user 
     await pause(10_000 - (performance.now() - begun))
     const back = performance.now()
     const probe = visitors[0] as Visitor
-    await eventually(t, 'it is back', async () => (await new Visitor(url, probe.name).send('GET', '/', probe.cookie)).status === 200, 1_000)
+    await until('it is back', async () => (await new Visitor(url, probe.name).send('GET', '/', probe.cookie)).status === 200, 1_000)
     t.comment(`back after ${Math.round(performance.now() - back)} ms`)
     await pause(500)
   })
@@ -116,7 +115,7 @@ test('while Redis hangs for ten seconds, every answer comes in time and no user 
     t.ok(answers.every(({ status, user }) => status === 503 || user === name))
     t.match(answers.at(-1), { status: 200, user: name }, 'everyone is still logged in')
   }
-  await eventually(t, 'the logout is stored in the end', async () => !(await server.client.keys('hatcheck:user:leaving')).length)
+  await until('the logout is stored in the end', async () => !(await server.client.keys('hatcheck:user:leaving')).length)
   t.match(await leaving.send('GET', '/', copy), { status: 200, user: null })
 })
 
@@ -173,7 +172,7 @@ test('a call whose Redis answer is lost counts as failed, and leaves nothing beh
   const copy = leaving.cookieHeader
 
   const answers = [leaving.send({ method: 'POST', url: '/logout-later' }), arriving.send({ method: 'POST', url: '/login-later' })] as const
-  await eventually(t, 'both are under way', () => waiting === 2)
+  await until('both are under way', () => waiting === 2)
   swallows = true
   lost.open()
   const [logout, login] = await Promise.all(answers)
@@ -183,7 +182,7 @@ test('a call whose Redis answer is lost counts as failed, and leaves nothing beh
 
   swallows = false
   for (const connection of connections) connection.destroy()
-  await eventually(t, 'it continues', async () => (await fastify.inject({ url: '/', headers: { cookie: copy } })).statusCode === 200, 1_000)
+  await until('it continues', async () => (await fastify.inject({ url: '/', headers: { cookie: copy } })).statusCode === 200, 1_000)
   t.strictSame((await fastify.inject({ url: '/', headers: { cookie: copy } })).json(), { user: null, keys: [] })
   t.strictSame(await fastify.sessions.store.ofUser('Harry'), [], 'the session had ended')
   t.strictSame(await fastify.sessions.store.ofUser('Sally'), [], 'and the new one has not begun')
@@ -200,12 +199,12 @@ test('a missing socket is an unavailable store, and not a missing session', need
   const { url } = await listen(t, { sessionStore: `redis+unix://${socket}` })
   const visitors = await loggedIn(url, 2)
   await server.stop('SIGTERM')
-  await eventually(t, 'the socket is gone', async () => (await visitors[0]?.send('GET', '/'))?.status === 503)
+  await until('the socket is gone', async () => (await visitors[0]?.send('GET', '/'))?.status === 503)
   for (const method of ['GET', 'POST'] as const) {
     t.match(await visitors[0]?.send(method, method === 'GET' ? '/' : '/count'), { status: 503, cookie: 'keeps' })
   }
   await server.start()
-  await eventually(t, 'and there again', async () => (await visitors[0]?.send('GET', '/'))?.user === 'visitor0', 1_000)
+  await until('and there again', async () => (await visitors[0]?.send('GET', '/'))?.user === 'visitor0', 1_000)
   checkAnswers(t, visitors.slice(0, 1))
 })
 
@@ -220,7 +219,7 @@ test('the service starts while Redis is down, serves pages, and accepts logins o
   t.notOk(refused.headers['set-cookie'])
   t.match(refused.json(), { code: 'HATCHECK_STORE_UNAVAILABLE' })
   await startRedis(t, { port })
-  await eventually(t, 'a login succeeds', async () => (await browser.login()).statusCode === 303, 1_500)
+  await until('a login succeeds', async () => (await browser.login()).statusCode === 303, 1_500)
   t.match((await browser.get('/')).body, 'Harry Your account is logged in.')
 })
 
@@ -249,7 +248,7 @@ test('the process outlives Redis, and the command line works on the same account
     t.equal(await status('/'), 503)
     t.equal(await status('/login'), 503)
     await server.start()
-    await eventually(t, 'it is back', async () => await status('/') === 200, 1_000)
+    await until('it is back', async () => await status('/') === 200, 1_000)
   }
   t.equal(service.child.exitCode, null)
   t.equal(await service.end(), 0)

@@ -3,10 +3,9 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { freePort } from '../free-port.js'
 import { needs } from '../helper.js'
+import { until } from '../loop-clock.js'
 import { startRedis } from '../redis.js'
-import { until } from '../service.js'
 import { listen, loggedIn, statuses, underLoad } from '../visitors.js'
-import { eventually } from '../watched-store.js'
 
 test('behind Sentinel, a replica takes over when the primary dies, and the service continues', needs('redis-server'), async (t) => {
   const root = t.testdir()
@@ -25,13 +24,13 @@ test('behind Sentinel, a replica takes over when the primary dies, and the servi
 
   const { url } = await listen(t, { sessionStore: `redis+sentinel://127.0.0.1:${await freePort()},127.0.0.1:${sentinel.port}/main` })
   const visitors = await loggedIn(url, 8)
-  await eventually(t, 'the replica has the sessions', async () => await replica.client.dbsize() === await primary.client.dbsize())
+  await until('the replica has the sessions', async () => await replica.client.dbsize() === await primary.client.dbsize())
   await underLoad(visitors, async () => {
     await primary.stop('SIGKILL')
     const died = performance.now()
-    await eventually(t, 'the replica has taken over', async () => await replica.client.role().then(([role]) => role === 'master', () => false), 15_000)
+    await until('the replica has taken over', async () => await replica.client.role().then(([role]) => role === 'master', () => false), 15_000)
     const tookOver = performance.now()
-    await eventually(t, 'every visitor is served', async () => (await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))).every(({ status }) => status === 200), 5_000)
+    await until('every visitor is served', async () => (await Promise.all(visitors.map((visitor) => visitor.send('GET', '/')))).every(({ status }) => status === 200), 5_000)
     t.comment(`took over after ${Math.round(tookOver - died)} ms, served ${Math.round(performance.now() - tookOver)} ms later`)
   })
   t.comment(JSON.stringify(statuses(visitors)))

@@ -9,8 +9,8 @@ import { freePort } from '../free-port.js'
 import { makeFolder } from '../../plugins/common/data-folder.js'
 import { checkout, childEnvironment, fixture, preloading } from '../fixtures/child.js'
 import { needs } from '../helper.js'
-import { loopTime } from '../loop-clock.js'
-import { compiled, runServer, startService, until, workersOf } from '../service.js'
+import { loopTime, until } from '../loop-clock.js'
+import { compiled, runServer, startService, workersOf } from '../service.js'
 
 const EARLY = { NODE_OPTIONS: preloading(fixture('early-signal.js')) }
 

@@ -13,10 +13,11 @@ import { compiledFixture, run } from '../fixtures/child.js'
 import { fastFolder } from '../fast-folder.js'
 import { Client, userOf } from '../client.js'
 import { build, needs, testKey } from '../helper.js'
+import { until } from '../loop-clock.js'
 import { openSocket } from '../raw-client.js'
 import { startRedis } from '../redis.js'
-import { runServer, startService, until, workersOf, type Service } from '../service.js'
-import { eventually, openStore, watched } from '../watched-store.js'
+import { runServer, startService, workersOf, type Service } from '../service.js'
+import { openStore, watched } from '../watched-store.js'
 
 const PASSWORD = '12345678'
 
@@ -263,7 +264,7 @@ test('only the worker with the sweep duty sweeps sessions and failed logins', as
     Reflect.deleteProperty(process.env, DUTIES_VARIABLE)
     mock.timers.tick(60_000)
     mock.timers.reset()
-    if (sweeps) await eventually(t, 'it sweeps', () => calls.includes('sweep') && attempts.length > 0)
+    if (sweeps) await until('it sweeps', () => calls.includes('sweep') && attempts.length > 0)
     t.strictSame([calls.filter((call) => call === 'sweep'), attempts], sweeps ? [['sweep'], ['sweep']] : [[], []], duties ?? 'alone')
   }
 })

@@ -1,6 +1,6 @@
 import type { Answer } from '../../../test/client.js'
 import { gate } from '../../../test/helper.js'
-import { until } from '../../../test/service.js'
+import { until } from '../../../test/loop-clock.js'
 import type { Browser } from '../browser.js'
 import type { Stage } from '../stage.js'
 import type { Case } from './case.js'

@@ -6,9 +6,10 @@ import tap, { test, type Test } from 'tap'
 import { memoryOf } from '../../process-memory.js'
 import { RawClient } from '../../raw-client.js'
 import { startInto, type ServiceInto } from '../../service-into.js'
-import { until, workersOf } from '../../service.js'
+import { workersOf } from '../../service.js'
 import { mountSmallDisk, needsMounting } from '../../small-disk.js'
 import { isJson } from '../../is-json.js'
+import { until } from '../../loop-clock.js'
 import { endures } from './under-attack.js'
 
 /*

@@ -8,9 +8,10 @@ import { freePort } from '../../free-port.js'
 import { fastFolder } from '../../fast-folder.js'
 import { build, buildHost, needs, testKey } from '../../helper.js'
 import { logInto } from '../../log-lines.js'
+import { until } from '../../loop-clock.js'
 import { startNginx } from '../../nginx.js'
 import { allFrom, openSocket } from '../../raw-client.js'
-import { startService, until } from '../../service.js'
+import { startService } from '../../service.js'
 import { underAttack } from './under-attack.js'
 
 // Node drops header lines beyond the first 1,000, and some proxies write their own lines behind those of the client.

@@ -7,9 +7,9 @@ import tap, { test } from 'tap'
 import { newSecret } from '../../../plugins/tickets/secrets.js'
 import { Client } from '../../client.js'
 import { checkout, fixture, preloading, run } from '../../fixtures/child.js'
+import { until } from '../../loop-clock.js'
 import { openSocket } from '../../raw-client.js'
 import { startInto } from '../../service-into.js'
-import { until } from '../../service.js'
 import { endures } from './under-attack.js'
 
 /*
