@@ -10,7 +10,7 @@ import { sessionCookieOf, testKey } from './helper.js'
 import { parsedLogInto } from './log-lines.js'
 import { openStore, watched } from './watched-store.js'
 
-export interface Answer {
+export interface Received {
   /** 0 if the connection ended without a whole answer. */
   status: number
   headers: IncomingHttpHeaders
@@ -29,7 +29,7 @@ export interface AppOnPort {
    * Sends a request and answers what has come when the connection ends, be it a part of an answer or nothing (0): a Client
    * takes whole answers only.
    */
-  ask (path: string, cookie?: string, options?: { method?: string, headers?: Record<string, string>, leave?: Promise<unknown> }): Promise<Answer>
+  ask (path: string, cookie?: string, options?: { method?: string, headers?: Record<string, string>, leave?: Promise<unknown> }): Promise<Received>
   /** The user of a cookie, and the value `n`. */
   me (cookie: string | undefined): Promise<{ user: string | null, n: unknown }>
   stored (): Promise<number>

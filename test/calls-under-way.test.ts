@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { HandlerApp, dataOf, login, userOf, type Handler } from './handler-app.js'
+import { HandlerApp, currentUser, dataOf, login, type Handler } from './handler-app.js'
 import { breakable, openStore, watched } from './watched-store.js'
 
 /** A call that is not awaited, and the values and `permanent` of the session from then on. */
@@ -89,7 +89,7 @@ test('after the login of another user has failed, the session has the values and
       up()
       t.match({ ...session }, { list: [1, 2], object: { b: 3 }, a: 4 })
     })
-    t.equal((await visitor.run(userOf)).value, 'Harry')
+    t.equal((await visitor.run(currentUser)).value, 'Harry')
     t.match((await visitor.run(dataOf)).value, { list: [1, 2], object: { b: 3 }, a: 4 })
   }
 })
@@ -107,7 +107,7 @@ test('what a handler changes within a value of the former user reaches no call a
       await Promise.all([saving, loggingIn, session['save']()])
       list.push('late')
     })
-    t.equal((await run(userOf)).value, 'Sally')
+    t.equal((await run(currentUser)).value, 'Sally')
     t.equal((await run((session) => session['list'])).value, undefined, sync ? 'a synchronous store' : 'an asynchronous store')
   }
 })

@@ -105,7 +105,7 @@ function send (fastify: FastifyInstance, method: 'GET' | 'POST', url: string, co
   return fastify.inject({ method, url, headers: cookie === '' ? {} : { cookie } })
 }
 
-async function userOf (fastify: FastifyInstance, cookie: string): Promise<string | null> {
+async function userAt (fastify: FastifyInstance, cookie: string): Promise<string | null> {
   return (await send(fastify, 'GET', '/', cookie)).json().user
 }
 
@@ -125,10 +125,10 @@ test('U1: in @fastify/session, a request in flight brings a logged-out session b
     const slow = send(fastify, 'GET', '/slow', cookie)
     await pause.reached
     await send(fastify, 'POST', '/logout', cookie)
-    t.equal(await userOf(fastify, cookie), null)
+    t.equal(await userAt(fastify, cookie), null)
     pause.go()
     await slow
-    return await userOf(fastify, cookie)
+    return await userAt(fastify, cookie)
   }
   t.equal(await scenario(await upstream(t, new Sessions())), 'Harry', '@fastify/session does')
   t.equal(await scenario(await hatchecked(t, openStore(t, 'memory:'))), null, 'hatcheck does not')
@@ -184,8 +184,8 @@ test('U4: in @fastify/session, a key rotation logs out every user who only reads
   const reread = await scenario(await hatchecked(t, store, { secretKey: formerKey }), after)
   t.notOk(clears(reread))
   const [{ name = '', value = '' } = {}] = reread.cookies
-  t.equal(await userOf(after, `${name}=${value}`), 'Harry', 'hatcheck signs it anew')
-  t.equal(await userOf(await hatchecked(t, store), `${name}=${value}`), 'Harry', 'with the current key alone')
+  t.equal(await userAt(after, `${name}=${value}`), 'Harry', 'hatcheck signs it anew')
+  t.equal(await userAt(await hatchecked(t, store), `${name}=${value}`), 'Harry', 'with the current key alone')
 })
 
 test('U5: in @fastify/session, a key in a list can have any length', async (t) => {
@@ -215,7 +215,7 @@ test('U7: in @fastify/session, reading an expired session stores an empty one', 
   const oldCookie = await login(theirs)
   const ids = [...sessions.texts.keys()]
   await new Promise((resolve) => { setTimeout(resolve, 60) })
-  t.equal(await userOf(theirs, oldCookie), null)
+  t.equal(await userAt(theirs, oldCookie), null)
   t.equal(sessions.texts.size, 1)
   t.notOk(sessions.texts.has(ids[0] as string), '@fastify/session writes an empty one under a new id')
 
@@ -252,7 +252,7 @@ test('U8: in @fastify/session, a store error ENOENT logs every user out', async 
     t.equal(answer.statusCode, 503, `hatcheck answers 503, with ${sync ? 'a sync' : 'an async'} store`)
     t.equal(answer.headers['set-cookie'], undefined, 'and leaves the cookie alone')
     up()
-    t.equal(await userOf(ours, cookie), 'Harry')
+    t.equal(await userAt(ours, cookie), 'Harry')
   }
 })
 
@@ -285,7 +285,7 @@ test('U10: in @fastify/session, a handler can say "logged out" after a failed de
   const theirAnswer = await send(theirs, 'POST', '/careless-logout', theirCookie)
   t.equal(theirAnswer.statusCode, 200)
   t.equal(theirAnswer.body, 'logged out')
-  t.equal(await userOf(theirs, theirCookie), 'Harry', '@fastify/session: alive')
+  t.equal(await userAt(theirs, theirCookie), 'Harry', '@fastify/session: alive')
 
   const { store, down } = breakable(openStore(t, 'memory:'))
   const ours = await hatchecked(t, store)
@@ -295,7 +295,7 @@ test('U10: in @fastify/session, a handler can say "logged out" after a failed de
   t.equal(answer.statusCode, 503, 'hatcheck: the response says that it is not confirmed')
   t.equal(answer.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
   t.ok(clears(answer))
-  t.equal(await userOf(ours, cookie), null, 'and the ticket is refused')
+  t.equal(await userAt(ours, cookie), null, 'and the ticket is refused')
 })
 
 test('U11: in @fastify/session, a renewal that cannot end the old ID leaves both sessions alive', async (t) => {
@@ -304,8 +304,8 @@ test('U11: in @fastify/session, a renewal that cannot end the old ID leaves both
   const theirCookie = await login(theirs)
   sessions.failing.add('destroy')
   const [{ name = '', value = '' } = {}] = (await send(theirs, 'POST', '/careless-renewal', theirCookie)).cookies
-  t.equal(await userOf(theirs, theirCookie), 'Harry', '@fastify/session: the old one is alive')
-  t.equal(await userOf(theirs, `${name}=${value}`), 'Harry', 'and the new one')
+  t.equal(await userAt(theirs, theirCookie), 'Harry', '@fastify/session: the old one is alive')
+  t.equal(await userAt(theirs, `${name}=${value}`), 'Harry', 'and the new one')
 
   const inner = openStore(t, 'memory:')
   const { store, down, up } = breakable(inner)
@@ -315,7 +315,7 @@ test('U11: in @fastify/session, a renewal that cannot end the old ID leaves both
   const answer = await send(ours, 'POST', '/careless-renewal', cookie)
   t.equal(answer.headers['set-cookie'], undefined, 'hatcheck gives out no new one')
   up()
-  t.equal(await userOf(ours, cookie), 'Harry', 'the old one continues')
+  t.equal(await userAt(ours, cookie), 'Harry', 'the old one continues')
   await until('and it is the only session', async () => await inner.count() === 1)
 })
 
@@ -350,7 +350,7 @@ test('U12: in @fastify/session, stored JSON with __proto__ ends the process', as
   const [{ key = '' } = {}] = await store.ofUser('Harry')
   const set = JSON.parse('{"__proto__":"{\\"polluted\\":true}","toString":"1","destroy":"1","a":"1"}')
   await store.patch(key, { set, remove: [], seenAt: 0, expiresAt: 0 })
-  t.equal(await userOf(ours, cookie), 'Harry', 'hatcheck ignores such keys')
+  t.equal(await userAt(ours, cookie), 'Harry', 'hatcheck ignores such keys')
   const write = await send(ours, 'POST', '/write', cookie)
   t.equal(write.statusCode, 200)
   t.match(write.json(), { a: 1, b: 2 })
@@ -364,14 +364,14 @@ test('U13: @fastify/session accepts a value that was signed for another cookie',
   const theirs = await upstream(t, sessions)
   await login(theirs)
   const [id = ''] = sessions.texts.keys()
-  t.equal(await userOf(theirs, `sessionId=${encodeURIComponent(signed.sign(id))}`), 'Harry', '@fastify/session takes it')
+  t.equal(await userAt(theirs, `sessionId=${encodeURIComponent(signed.sign(id))}`), 'Harry', '@fastify/session takes it')
 
   const ours = await hatchecked(t, openStore(t, 'memory:'))
   const cookie = await login(ours)
   const ourId = (cookie.split('=')[1] as string).split('.')[0] as string
-  t.equal(await userOf(ours, cookie), 'Harry')
+  t.equal(await userAt(ours, cookie), 'Harry')
   for (const value of [signed.sign(ourId), encodeURIComponent(signed.sign(ourId)), signed.sign(ourId).replaceAll('+', '-').replaceAll('/', '_')]) {
-    t.equal(await userOf(ours, `hatcheck=${value}`), null, 'hatcheck does not')
+    t.equal(await userAt(ours, `hatcheck=${value}`), null, 'hatcheck does not')
   }
 })
 

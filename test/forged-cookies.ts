@@ -49,7 +49,7 @@ export async function sendForgedCookies (t: Test, count: number): Promise<void> 
     return fastify
   })) as [FastifyInstance, FastifyInstance]
   const valueOf = async (app: FastifyInstance): Promise<string> => cookiesSetBy(await app.inject({ method: 'POST', url: '/login' }))[0]?.value ?? ''
-  const userOf = async (value: string): Promise<[number, string]> => {
+  const userAt = async (value: string): Promise<[number, string]> => {
     const { statusCode, body } = await fastify.inject({ url: '/', headers: { cookie: `hatcheck=${value}` } })
     return [statusCode, body]
   }
@@ -58,7 +58,7 @@ export async function sendForgedCookies (t: Test, count: number): Promise<void> 
   time.now += 3_600_000
   const [ended, live, other, foreign] = [await valueOf(fastify), await valueOf(fastify), await valueOf(fastify), await valueOf(shop)]
   await fastify.inject({ method: 'POST', url: '/logout', headers: { cookie: `hatcheck=${ended}` } })
-  t.strictSame(await userOf(live), [200, 'Harry'])
+  t.strictSame(await userAt(live), [200, 'Harry'])
 
   const at = (i: number, length: number): number => (i * 7_919) % length
   const bombs = Array.from({ length: BOMBS }, (_, i) => bomb(60_000 + at(i, 1_000_000)))
@@ -91,12 +91,12 @@ export async function sendForgedCookies (t: Test, count: number): Promise<void> 
   for (let i = 0; sent < count; i++) {
     const values = kinds.map((kind) => kind(i)).filter((value) => value !== live && value !== other)
     for (const value of values) {
-      const [status, body] = await userOf(value)
+      const [status, body] = await userAt(value)
       if (status === 200 && body === 'nobody') continue
       if (faults++ === 0) t.fail(`${status} ${body}: ${value}`)
     }
     sent += values.length
   }
   t.equal(faults, 0)
-  t.strictSame(await userOf(live), [200, 'Harry'], 'the cookie that they were made of is still good')
+  t.strictSame(await userAt(live), [200, 'Harry'], 'the cookie that they were made of is still good')
 }

@@ -49,5 +49,5 @@ export class HandlerApp {
 
 export const login: Handler = (_session, request) => request.login('Harry')
 export const logout: Handler = (_session, request) => request.logout()
-export const userOf: Handler = (_session, request) => request.user?.name ?? null
+export const currentUser: Handler = (_session, request) => request.user?.name ?? null
 export const dataOf: Handler = (session) => ({ ...session })

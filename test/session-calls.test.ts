@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
-import { HandlerApp, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
+import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './handler-app.js'
 import { until } from './loop-clock.js'
 import { breakable, kinds, openStore } from './watched-store.js'
 
@@ -220,10 +220,10 @@ test('regenerate() continues under a new ID with the given keys', async (t) => {
     const { run } = host.visitor()
     await run(login)
     await run((session) => session['regenerate'](['client_name', 'authenticatedAt']))
-    t.equal((await run(userOf)).value, 'Harry')
+    t.equal((await run(currentUser)).value, 'Harry')
     t.match(await host.fastify.sessions.ofUser('Harry'), [{ address: 'this machine' }], 'the list of sessions still says where it has begun')
     await run((session) => session['regenerate'](['authenticatedAt']))
-    t.equal((await run(userOf)).value, null)
+    t.equal((await run(currentUser)).value, null)
   })
 
   t.test('regenerate() without client_name in the keys drops the time of the login as well', async (t) => {
@@ -346,7 +346,7 @@ test('destroy() ends the session', async (t) => {
     })
     t.not(cookies.get('hatcheck'), before)
     t.strictSame((await run(dataOf)).value, { flash: 'See you' })
-    t.equal((await run(userOf)).value, null)
+    t.equal((await run(currentUser)).value, null)
     t.equal(await store.count(), 1)
   })
 
@@ -358,7 +358,7 @@ test('destroy() ends the session', async (t) => {
       await request.logout()
       await request.login('Sally')
     })
-    t.equal((await run(userOf)).value, 'Sally')
+    t.equal((await run(currentUser)).value, 'Sally')
     t.strictSame((await run((session) => session['keys']())).value, ['client_name', 'authenticatedAt'])
     t.equal(await store.count(), 1)
   })

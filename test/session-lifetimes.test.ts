@@ -3,7 +3,7 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { steadyClock } from '../plugins/common/clock.js'
 import { Client } from './client.js'
 import { fastFolder } from './fast-folder.js'
-import { HandlerApp, login, userOf, type Handler } from './handler-app.js'
+import { HandlerApp, currentUser, login, type Handler } from './handler-app.js'
 import { DAY, HOUR, SECOND, START } from './units.js'
 import { kinds, openStore, watched } from './watched-store.js'
 
@@ -31,7 +31,7 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       const { visitor: { run }, pass } = await clocked(t)
       await run(login)
       pass(ms)
-      t.equal((await run(userOf)).value, user, `${ms / SECOND} s`)
+      t.equal((await run(currentUser)).value, user, `${ms / SECOND} s`)
     }
   })
 
@@ -41,10 +41,10 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       await run(login)
       for (let i = 0; i < 5; i++) {
         pass(HOUR - SECOND)
-        t.equal((await run(userOf)).value, 'Harry')
+        t.equal((await run(currentUser)).value, 'Harry')
       }
       pass(HOUR + SECOND)
-      t.equal((await run(userOf)).value, null)
+      t.equal((await run(currentUser)).value, null)
     })
   }
 
@@ -77,7 +77,7 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
         })
         t.equal(value, 'Harry')
         pass(HOUR - SECOND)
-        t.equal((await run(userOf)).value, 'Harry')
+        t.equal((await run(currentUser)).value, 'Harry')
       })
     }
   }
@@ -116,26 +116,26 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       if (value !== 'Harry') t.fail(`after ${minutes} minutes`)
     }
     pass(HOUR / 2 - SECOND)
-    t.equal((await run(userOf)).value, 'Harry', 'a second before')
+    t.equal((await run(currentUser)).value, 'Harry', 'a second before')
     pass(2 * SECOND)
-    t.equal((await run(userOf)).value, null, 'a second after')
+    t.equal((await run(currentUser)).value, null, 'a second after')
   })
 
   t.test('a permanent session has its own idle timeout and lifetime', async (t) => {
     const { visitor: { run }, pass } = await clocked(t)
     await run((_session, request) => request.login('Harry', { permanent: true }))
     pass(14 * DAY - SECOND)
-    t.equal((await run(userOf)).value, 'Harry')
+    t.equal((await run(currentUser)).value, 'Harry')
     pass(14 * DAY - SECOND)
-    t.equal((await run(userOf)).value, 'Harry')
+    t.equal((await run(currentUser)).value, 'Harry')
     pass(2 * DAY)
-    t.equal((await run(userOf)).value, 'Harry')
+    t.equal((await run(currentUser)).value, 'Harry')
     pass(3 * SECOND)
-    t.equal((await run(userOf)).value, null)
+    t.equal((await run(currentUser)).value, null)
 
     await run((_session, request) => request.login('Harry', { permanent: true }))
     pass(14 * DAY + SECOND)
-    t.equal((await run(userOf)).value, null)
+    t.equal((await run(currentUser)).value, null)
   })
 
   t.test('turning permanent off restores the shorter idle timeout and lifetime', async (t) => {
@@ -144,9 +144,9 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
     pass(HOUR)
     await run((session) => { session['permanent'] = false })
     pass(HOUR - SECOND)
-    t.equal((await run(userOf)).value, 'Harry')
+    t.equal((await run(currentUser)).value, 'Harry')
     pass(HOUR + SECOND)
-    t.equal((await run(userOf)).value, null)
+    t.equal((await run(currentUser)).value, null)
   })
 
   for (const sessionStore of [...kinds, 'cookie:memory:']) {
@@ -165,11 +165,11 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       for (const turnOff of [(session) => { session['permanent'] = false }, saves, renews] satisfies Handler[]) {
         await visitor.run((_session, request) => request.login('Harry', { permanent: true }))
         pass(2 * DAY)
-        t.equal((await visitor.run(userOf)).value, 'Harry')
+        t.equal((await visitor.run(currentUser)).value, 'Harry')
         const copy = visitor.cookie()
         t.match((await visitor.run(turnOff)).cookie, /^hatcheck=; Max-Age=0/)
         t.strictSame(ended.splice(0), ['Harry'])
-        t.equal((await host.run(new Client(host.fastify), userOf, { cookie: copy })).value, null)
+        t.equal((await host.run(new Client(host.fastify), currentUser, { cookie: copy })).value, null)
       }
     })
   }
@@ -217,8 +217,8 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
     time += HOUR / 2
     const stricter = await HandlerApp.start(t, { sessionStore: store, now, sessionIdleTimeout: 600 })
     const { cookieHeader: cookie } = visitor
-    t.equal((await stricter.visitor().run(userOf, { cookie })).value, null)
-    t.equal((await visitor.run(userOf)).value, 'Harry')
+    t.equal((await stricter.visitor().run(currentUser, { cookie })).value, null)
+    t.equal((await visitor.run(currentUser)).value, 'Harry')
   })
 
   t.test('a longer configured timeout applies to existing sessions from their next activity on', async (t) => {
@@ -231,9 +231,9 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       const { cookieHeader: cookie } = visitor
       const { run } = (await HandlerApp.start(t, { sessionStore: store, now, sessionIdleTimeout: 2 * HOUR / SECOND })).visitor()
       time += HOUR / 2
-      if (isActive) t.equal((await run(userOf, { cookie })).value, 'Harry')
+      if (isActive) t.equal((await run(currentUser, { cookie })).value, 'Harry')
       time += 2 * HOUR - SECOND
-      t.equal((await run(userOf, { cookie })).value, isActive ? 'Harry' : null)
+      t.equal((await run(currentUser, { cookie })).value, isActive ? 'Harry' : null)
     }
   })
 
@@ -247,16 +247,16 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       const visitor = host.visitor()
       await visitor.run(login)
       time += 180 * SECOND
-      await visitor.run(userOf)
+      await visitor.run(currentUser)
       t.equal(touches, 0, 'not yet')
       time += 1
-      await Promise.all(Array.from({ length: 1_000 }, () => host.run(visitor, userOf)))
+      await Promise.all(Array.from({ length: 1_000 }, () => host.run(visitor, currentUser)))
       t.equal(touches, 1, 'once for a thousand requests')
       touches = 0
       for (let second = 0; second < 3_600; second += 10) {
         time += 10 * SECOND
         await visitor.get('/untouched')
-        await visitor.run(userOf)
+        await visitor.run(currentUser)
       }
       t.ok(touches >= 18 && touches <= 20, `${touches} times in an hour of a click each ten seconds`)
       touches = 0
@@ -272,7 +272,7 @@ test('a session ends by its idle timeout and by its lifetime', async (t) => {
       pass(HOUR / 2)
       await get.call(visitor, '/untouched')
     }
-    t.equal((await run(userOf)).value, null)
+    t.equal((await run(currentUser)).value, null)
   })
 })
 
@@ -317,5 +317,5 @@ test('a session does not live longer when the clock is set back', async (t) => {
   await run(login)
   wall -= DAY
   elapsed += HOUR + SECOND
-  t.equal((await run(userOf)).value, null)
+  t.equal((await run(currentUser)).value, null)
 })

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import assert from 'node:assert/strict'
 import { test } from 'tap'
 import type { Bag } from './bag.js'
-import { HandlerApp, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
+import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './handler-app.js'
 import { ODD_TEXTS, visible } from './odd-text.js'
 import { START } from './units.js'
 import { kinds, openStore } from './watched-store.js'
@@ -13,7 +13,7 @@ test('the option permanent of a login takes only true and false, and nobody is l
     await run(async (_session, request) => {
       await t.rejects(request.login('Harry', { permanent: permanent as never }), { code: 'HATCHECK_SESSION_VALUE', message: /^The option permanent must be true or false; got / })
     })
-    t.equal((await run(userOf)).value, null)
+    t.equal((await run(currentUser)).value, null)
   }
 })
 
@@ -42,7 +42,7 @@ test('only request.login logs a user in', async (t) => {
     host.fastify.get('/private', { onRequest: host.fastify.requireLogin }, async () => 'private')
     const visitor = host.visitor()
     await visitor.run((session) => Object.assign(session, { client_name: 'Harry', authenticatedAt: 1, user: 'Harry' }))
-    t.equal((await visitor.run(userOf)).value, null)
+    t.equal((await visitor.run(currentUser)).value, null)
     const response = await visitor.get('/private')
     t.equal(response.statusCode, 401)
     t.equal(response.json().code, 'HATCHECK_LOGIN_REQUIRED')
@@ -64,7 +64,7 @@ test('only request.login logs a user in', async (t) => {
         })
         t.equal(response.statusCode, 200)
         if (before !== null) t.not(visitor.cookies.get('hatcheck'), former, 'the ID has changed')
-        t.equal((await visitor.run(userOf)).value, null)
+        t.equal((await visitor.run(currentUser)).value, null)
         t.notOk((await visitor.run((session) => session['has']('client_name'))).value)
       }
       t.strictSame(await store.ofUser('Harry'), [])
@@ -120,12 +120,12 @@ test('only request.login logs a user in', async (t) => {
         return request.user
       })
       t.equal(value, null)
-      t.equal((await run(userOf)).value, null)
+      t.equal((await run(currentUser)).value, null)
       t.strictSame(await store.ofUser('Harry'), [])
       t.strictSame(await store.ofUser('Sally'), [])
       t.equal(await store.count(), what === 'writing another over it' ? 1 : 0, 'a session that has no value left has ended')
       await run((session) => { session['client_name'] = 'Harry' })
-      t.equal((await run(userOf)).value, null, 'and writing the name back does not undo that')
+      t.equal((await run(currentUser)).value, null, 'and writing the name back does not undo that')
     })
   }
 
@@ -197,7 +197,7 @@ test('only request.login logs a user in', async (t) => {
         await ending(session, request, reply)
       })
       t.equal(response.statusCode, 200)
-      t.equal((await run(userOf)).value, null)
+      t.equal((await run(currentUser)).value, null)
     }
     t.strictSame(await store.ofUser('Harry'), [])
   })
@@ -222,7 +222,7 @@ test('only request.login logs a user in', async (t) => {
         const visitor = host.visitor()
         const { response } = await visitor.run((_session, request) => request.login(name))
         if (response.statusCode !== 200) continue
-        t.equal((await visitor.run(userOf)).value, name, visible(name))
+        t.equal((await visitor.run(currentUser)).value, name, visible(name))
         t.equal((await store.ofUser(name)).length, 1)
       }
     })

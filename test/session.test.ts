@@ -2,7 +2,7 @@ import { format, inspect } from 'node:util'
 import { test } from 'tap'
 import { storeKey } from '../plugins/tickets/ticket.js'
 import type { Bag } from './bag.js'
-import { HandlerApp, dataOf, login, logout, userOf, type Handler } from './handler-app.js'
+import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './handler-app.js'
 import { logEach, logInto } from './log-lines.js'
 import { HOUR, START } from './units.js'
 import { breakable, kinds, openStore, watched } from './watched-store.js'
@@ -163,7 +163,7 @@ test('nothing is written when nothing has changed', async (t) => {
   writes.length = 0
   const handlers: Record<string, Handler> = {
     reading: dataOf,
-    'reading the user': userOf,
+    'reading the user': currentUser,
     'setting what is there': (session) => Object.assign(session, { a: 1, list: [1, 2], text: 'x' }),
     'setting and setting back': (session) => {
       session['a'] = 2
@@ -195,7 +195,7 @@ test('anonymous requests store nothing and set no cookie', async (t) => {
   const store = openStore(t, 'memory:')
   const host = await HandlerApp.start(t, { sessionStore: store })
   const { run } = host.visitor()
-  const handlers: Handler[] = [dataOf, userOf, logout,
+  const handlers: Handler[] = [dataOf, currentUser, logout,
     (session) => session['get']('a'),
     (session) => session['pop']('a', null),
     (session) => session['clear'](),
@@ -312,7 +312,7 @@ test('with an asynchronous store, sessions work and failures are a 503', async (
     await run(login)
     t.not(cookies.get('hatcheck'), anonymous)
     t.match((await run(dataOf)).value, { cart: ['apple', 'pear'], client_name: 'Harry' })
-    t.equal((await run(userOf)).value, 'Harry')
+    t.equal((await run(currentUser)).value, 'Harry')
     await run(async (session) => {
       session['b'] = 1
       await session['save']()
@@ -323,7 +323,7 @@ test('with an asynchronous store, sessions work and failures are a 503', async (
     t.equal(((await run((session) => session['keys']())).value as string[]).length, 24)
     t.match((await run(logout)).cookie, /^hatcheck=; Max-Age=0/)
     t.equal(await inner.count(), 0)
-    t.equal((await run(userOf, { cookie: `hatcheck=${anonymous}` })).value, null)
+    t.equal((await run(currentUser, { cookie: `hatcheck=${anonymous}` })).value, null)
   })
 
   t.test('a session that cannot be read is a 503, and the cookie is unchanged', async (t) => {
@@ -332,15 +332,15 @@ test('with an asynchronous store, sessions work and failures are a 503', async (
     const visitor = host.visitor()
     await visitor.run(login)
     down()
-    const { response, cookie } = await visitor.run(userOf)
+    const { response, cookie } = await visitor.run(currentUser)
     t.equal(response.statusCode, 503)
     t.match(response.json(), { code: 'HATCHECK_STORE_UNAVAILABLE', message: 'The session store cannot answer right now (read).' })
     t.equal(response.headers['retry-after'], '1')
     t.equal(cookie, undefined)
     t.equal((await visitor.get('/untouched')).statusCode, 200, 'a page that does not use the session works')
-    t.equal((await host.visitor().run(userOf)).response.statusCode, 200, 'and so does a request without a cookie')
+    t.equal((await host.visitor().run(currentUser)).response.statusCode, 200, 'and so does a request without a cookie')
     up()
-    t.equal((await visitor.run(userOf)).value, 'Harry')
+    t.equal((await visitor.run(currentUser)).value, 'Harry')
   })
 
   t.test('a write that fails is a 503, and the cookie is unchanged', async (t) => {
@@ -372,7 +372,7 @@ test('with an asynchronous store, sessions work and failures are a 503', async (
         time += HOUR / 10
         if (fails) down('touch')
         else up()
-        const { response, value } = await visitor.run(userOf)
+        const { response, value } = await visitor.run(currentUser)
         t.equal(response.statusCode, 200)
         t.equal(value, 'Harry')
       }

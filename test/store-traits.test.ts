@@ -50,7 +50,7 @@ async function hostOver (t: Test, sessionStore: SessionStore, sessionsPerUser = 
 
 const send = (client: Client, url: string): Promise<Answer> => client.send({ method: 'POST', url })
 
-const userOf = async (client: Client): Promise<unknown> => (await client.get('/')).json().user
+const userAt = async (client: Client): Promise<unknown> => (await client.get('/')).json().user
 
 /** The error of a call that needs a method. */
 const missing = (method: string): { code: string, statusCode: number, message: string } => ({
@@ -71,7 +71,7 @@ test('a store without removeOfUser does not end all sessions of a user', async (
   const { fastify, client, warnings } = await hostOver(t, lacking(['removeOfUser']))
   t.strictSame(warnings, ['The session store has no removeOfUser: app.sessions.revokeUser and the end of all other sessions fail.'])
   await t.rejects(fastify.sessions.revokeUser('Harry'), missing('removeOfUser'))
-  t.equal(await userOf(client), 'Harry')
+  t.equal(await userAt(client), 'Harry')
   const [{ handle = '' } = {}] = await fastify.sessions.ofUser('Harry')
   t.equal(await fastify.sessions.revoke('Harry', handle), true, 'but ends one')
 })
@@ -81,7 +81,7 @@ test('a store that does not keep the limit gives a user any number of sessions',
   t.strictSame(warnings, ['The session store has no keepsLimit: a user may have more sessions than sessionsPerUser.'])
   const other = new Client(fastify)
   await send(other, '/login')
-  t.strictSame([await userOf(client), await userOf(other)], ['Harry', 'Harry'])
+  t.strictSame([await userAt(client), await userAt(other)], ['Harry', 'Harry'])
 })
 
 test('a store without take returns no flash messages', async (t) => {
@@ -90,7 +90,7 @@ test('a store without take returns no flash messages', async (t) => {
   t.strictSame((await client.get('/flashes')).json(), [])
   await send(client, '/flash')
   t.match((await client.get('/flashes')).json(), missing('take'))
-  t.equal(await userOf(client), 'Harry')
+  t.equal(await userAt(client), 'Harry')
 })
 
 test('a store without successor does not end a renewed session by its former ID', async (t) => {
@@ -123,9 +123,9 @@ test('a store without sweep removes expired sessions itself, and no event is emi
 test('the core of the contract is enough for logins', async (t) => {
   const { fastify, client, warnings } = await hostOver(t, lacking(TRAITS))
   t.equal(warnings.length, TRAITS.length, 'each missing member is logged once')
-  t.equal(await userOf(client), 'Harry')
+  t.equal(await userAt(client), 'Harry')
   await send(client, '/renew')
-  t.equal(await userOf(client), 'Harry')
+  t.equal(await userAt(client), 'Harry')
   const copy = client.cookieHeader
   await send(client, '/logout')
   t.strictSame((await fastify.inject({ url: '/', headers: { cookie: copy } })).json(), { user: null }, 'a logout is final')
@@ -224,9 +224,9 @@ test('a store can bring accounts and counters of failed logins', async (t) => {
   t.equal((await client.login('Harry', 'staple of something else')).statusCode, 401)
   t.ok(admitted.length > 0, 'the failure is counted in the store')
   t.equal((await client.login('harry', 'correct horse battery')).statusCode, 303)
-  t.equal(await userOf(client), 'Harry')
+  t.equal(await userAt(client), 'Harry')
   await fastify.accounts?.setPassword('Harry', 'another long password')
-  t.equal(await userOf(client), null, 'a new password ends the sessions')
+  t.equal(await userAt(client), null, 'a new password ends the sessions')
 })
 
 test('a failure of the accounts or the counters of a store is a store failure', async (t) => {

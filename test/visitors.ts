@@ -22,7 +22,7 @@ export async function listen (t: Test, options: HatcheckOptions, server: Fastify
   return { fastify, url: await fastify.listen({ host: '127.0.0.1', port: 0 }) }
 }
 
-export interface Answer {
+export interface Seen {
   status: number
   user: string | null | undefined
   count: number | undefined
@@ -40,7 +40,7 @@ const agent = new Agent({ keepAlive: true })
 /** A user with a minimal browser. */
 export class Visitor {
   readonly name: string
-  readonly answers: Answer[] = []
+  readonly answers: Seen[] = []
   readonly #url: string
   readonly #client: Client
 
@@ -55,14 +55,14 @@ export class Visitor {
   }
 
   /** Sends a request with the cookie of the visitor, or with another one. What answers the other one changes nothing here. */
-  async send (method: 'GET' | 'POST', url: string, cookie?: string): Promise<Answer> {
+  async send (method: 'GET' | 'POST', url: string, cookie?: string): Promise<Seen> {
     const [begun, begunByLoop] = [performance.now(), loopTime()]
     const client = cookie === undefined ? this.#client : new Client(this.#url, { agent })
     const response = await client.send({ method, url, headers: { ...cookie !== undefined && { cookie } } })
     const { statusCode, headers, body } = response
     const [set] = cookiesSetBy(response)
-    const { user, count } = (statusCode === 200 && body !== '' ? response.json() : {}) as Partial<Answer>
-    const answer: Answer = {
+    const { user, count } = (statusCode === 200 && body !== '' ? response.json() : {}) as Partial<Seen>
+    const answer: Seen = {
       status: statusCode,
       user,
       count,

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
-import { STORES, appOnPort, closed, type Answer } from './app-on-port.js'
+import { STORES, appOnPort, closed, type Received } from './app-on-port.js'
 import { bag, type Bag } from './bag.js'
 import { until } from './loop-clock.js'
 
@@ -202,7 +202,7 @@ for (const store of STORES) {
 
     for (const [i, what] of Object.keys(ANSWERS).entries()) {
       await t.test(`a handler that ${what}`, async (t) => {
-        async function run (act: keyof typeof ACTS, cookie?: string): Promise<Answer> {
+        async function run (act: keyof typeof ACTS, cookie?: string): Promise<Received> {
           moment.error = ''
           h.log.length = 0
           moment.done = new Promise(() => {})
@@ -416,7 +416,7 @@ test('every kind of answer that depends on the session is kept out of shared cac
     })())))
   })
   const { cookie } = await h.ask('/in/harry')
-  const isPrivate = ({ headers }: Answer): boolean => /no-store|private/.test(headers['cache-control'] ?? '') && /cookie/i.test(headers.vary ?? '') && !/max-age=99|"99"/.test(JSON.stringify(headers))
+  const isPrivate = ({ headers }: Received): boolean => /no-store|private/.test(headers['cache-control'] ?? '') && /cookie/i.test(headers.vary ?? '') && !/max-age=99|"99"/.test(JSON.stringify(headers))
   for (const [i, answer] of Object.keys(answers).entries()) {
     // The hook of "late" does not run for reply.raw.
     const asked = answer.startsWith('reply.raw') ? Object.keys(reads) : [...Object.keys(reads), 'late']

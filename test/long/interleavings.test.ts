@@ -49,11 +49,11 @@ interface Scene {
   /** A name that no other run uses. */
   user: string
   /** Sends a request, and returns the cookie that its client has afterwards. */
-  send: (url: string, cookie?: string) => Promise<Answer>
+  send: (url: string, cookie?: string) => Promise<Outcome>
   /** Sends a request to an application where a user may have {@link PER_USER} sessions. */
-  sendLimited: (url: string, cookie?: string) => Promise<Answer>
+  sendLimited: (url: string, cookie?: string) => Promise<Outcome>
   /** @param mayFail requests that may be answered with a 503 or a 409, and no cookie. */
-  play: (requests: Record<string, () => Promise<Answer>>, ...mayFail: string[]) => Promise<Record<string, Answer>>
+  play: (requests: Record<string, () => Promise<Outcome>>, ...mayFail: string[]) => Promise<Record<string, Outcome>>
   /** Does something in a step of its own. */
   look: (action: () => Promise<void>) => Promise<void>
   see: (cookie: string) => Promise<Seen>
@@ -65,7 +65,7 @@ interface Scene {
   log: readonly string[]
 }
 
-interface Answer {
+interface Outcome {
   cookie: string
   setsCookie: boolean
   status: number
@@ -227,7 +227,7 @@ async function races (t: Test, { clock, director, store, scheduled }: Stage): Pr
 
   race('simultaneous logins never give a user more sessions than allowed, at any moment', async ({ user, sendLimited, look, play, lives, sessionsOf }) => {
     const first = await sendLimited(`/login/${user}`)
-    const login = (): Promise<Answer> => sendLimited(`/login/${user}`)
+    const login = (): Promise<Outcome> => sendLimited(`/login/${user}`)
     const answers = await play({
       one: login,
       two: login,

@@ -8,7 +8,7 @@ import { needs } from '../helper.js'
 import { logInto } from '../log-lines.js'
 import { loopTime, pause, until } from '../loop-clock.js'
 import { connect, startRedisCluster, type RedisServer } from '../redis.js'
-import { listen, loggedIn, statuses, underLoad, type Answer } from '../visitors.js'
+import { listen, loggedIn, statuses, underLoad, type Seen } from '../visitors.js'
 
 // Six servers on a busy machine need time to find one another.
 tap.setTimeout(400_000)
@@ -148,8 +148,8 @@ test('hatcheck works in a Redis cluster', needs('redis-server'), async (t) => {
 })
 
 /** Returns whether an answer is late, and fails the test if many are: on a busy machine Redis misses the deadline of a request now and then. */
-function fewLate (t: Test, answers: readonly Answer[]): (answer: Answer) => boolean {
-  const isLate = ({ status, tookMs }: Answer): boolean => status === 503 && tookMs >= 250
+function fewLate (t: Test, answers: readonly Seen[]): (answer: Seen) => boolean {
+  const isLate = ({ status, tookMs }: Seen): boolean => status === 503 && tookMs >= 250
   const late = answers.filter(isLate).length
   t.ok(late < answers.length / 100, `${late} of ${answers.length} requests were late`)
   return isLate
