@@ -1,41 +1,19 @@
 import { hash } from '@node-rs/argon2'
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import { Accounts, type AccountsOptions } from '../plugins/accounts/accounts.js'
+import { Accounts } from '../plugins/accounts/accounts.js'
 import { accountKey } from '../plugins/store/accounts.js'
-import { newName, normalName } from '../plugins/accounts/name.js'
-import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
+import { hashPassword } from '../plugins/accounts/password.js'
 import type { AccountStore } from '../plugins/store/accounts.js'
 import { recordOf } from '../plugins/store/contract/index.js'
-import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
+import { START, accountsOver, openOffice } from './account-office.js'
 import { realHashes } from './cheap-hashes.js'
 import { Client } from './client.js'
 import { build, buildHost, gate } from './helper.js'
-import { noteCalls } from './note-calls.js'
 import { kinds, openEngine, stop, type Kind } from './watched-store.js'
 
-const START = recordOf().createdAt
 const GOOD = 'correct horse battery'
 const OTHER = 'staple of something else'
-
-interface Office {
-  accounts: Accounts
-  store: AccountStore
-  sessions: SessionStore
-}
-
-function openOffice (t: Test, kind: Kind, options: Partial<Pick<AccountsOptions, 'signup' | 'passwordMinLength' | 'commonPasswords'>> = {}): Office {
-  const { accounts: store, sessions } = openEngine(t, kind, { now: () => START })
-  return { accounts: accountsOver(store, sessions, options), store, sessions }
-}
-
-function revokerOf (sessions: SessionStore): (name: string) => unknown {
-  return (name) => sessions.removeOfUser(name)
-}
-
-function accountsOver (accounts: AccountStore, sessions: SessionStore, options: Partial<AccountsOptions> = {}): Accounts {
-  return new Accounts({ accounts, revokeUser: revokerOf(sessions), signup: 'closed', passwordMinLength: 15, commonPasswords: 'refused', now: () => START, ...options })
-}
 
 /** The calls of a store, for a test that holds one of them up. */
 function delegate (store: AccountStore): AccountStore {
@@ -442,215 +420,6 @@ test('a login method without a password logs in accounts that are there and not 
   const stranger = new Client(app)
   while ((await stranger.post('/login', wrong)).statusCode !== 429);
   t.equal((await owner.post('/login', wrong)).statusCode, 401, 'the device does not wait for the failures of strangers')
-})
-
-test('names are trimmed, normalized to NFC and limited in length', (t) => {
-  t.equal(normalName('Harry'), 'Harry')
-  t.equal(normalName('  Harry Potter\n'), 'Harry Potter')
-  t.equal(normalName('Zoe\u0308'), 'Zo\u00EB', 'is NFC')
-  t.equal(normalName('n'.repeat(64)), 'n'.repeat(64))
-  t.equal(normalName('😀'.repeat(64)), '😀'.repeat(64), 'is counted in characters')
-  for (const name of ['👩\u200D👩\u200D👧', '❤\uFE0F\u200D🔥', '👍🏽', '1\uFE0F\u20E3', '🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}']) t.equal(normalName(name), name)
-  for (const name of ['王小明', 'o\'Hara', '<b>', 'a@b@c', '__proto__', 'constructor', '"', '1']) t.equal(normalName(name), name)
-  const refusals: Array<[unknown[], string]> = [
-    [['', ' ', '\u00A0\t\n', undefined, null, 1, {}, ['Harry']], 'The name is missing.'],
-    [['n'.repeat(65), '😀'.repeat(65)], 'A name can have at most 64 characters.'],
-    [['a\u0000b', 'a\nb', 'a\r\nSet-Cookie: b', 'a\u007Fb', 'a\u0085b', 'a\u2028b', 'a\u2029b', 'a\u202Eb', 'a\u2066b', 'a\ud800b', '\udc00',
-      'Harry\u200B', '\u200EHarry', 'Har\u200Cry', 'Harry\u200D', 'Har\u2060ry', 'Har\u00ADry', 'Har\uFEFFry', 'Harry\uFE0F', 'Harry\u034F', 'Harry\u061C', 'Harry\u{E0067}', '\u3164', 'Harry\uE000', 'Harry\u0378',
-      'Harry\uFFFF', '👩\u200D', '\u200D👩', '👩\u200DH', '👍\uFE0F'], 'A name must not contain control characters, or invisible characters outside emoji.']
-  ]
-  for (const [names, message] of refusals) {
-    for (const name of names) t.throws(() => normalName(name), { code: 'HATCHECK_NAME', statusCode: 400, message })
-  }
-  for (const name of ['Harry', 'Straße', 'STRAẞE', 'İstanbul', 'ΟΔΟΣ', 'ŉ', 'ﬁn', 'Ǆ', 'Zoe\u0308']) {
-    t.equal(accountKey(accountKey(name)), accountKey(name), 'its key is the key of the key')
-    t.equal(accountKey(name.toUpperCase()), accountKey(name))
-  }
-  t.end()
-})
-
-test('the login form has room for the longest names, whatever characters they consist of', async (t) => {
-  const { body } = await new Client(await build(t, { mode: 'service' })).get('/login', { accept: 'text/html' })
-  // A browser counts UTF-16 units.
-  const room = Number(/name="client_name"[^>]* maxlength="(\d+)"/.exec(body)?.[1])
-  for (const character of ['n', '吉', '𠮷', '😀', 'e\u0301', '\u03B1\u0314\u0342\u0345']) t.ok(normalName(character.repeat(64)).length <= room && character.repeat(64).length <= room, character)
-})
-
-test('the name of a new account follows stricter rules than a name at login', (t) => {
-  for (const spelling of ['Harry Potter', 'Harry\u00A0Potter', 'Harry  Potter', 'Harry\u2003Potter', ' Harry\u3000\u2009Potter', 'Harry \u202F Potter', 'Ｈarry Ｐotter']) t.equal(newName(spelling), 'Harry Potter', JSON.stringify(spelling))
-  for (const name of ['Zoë', 'o\'Hara', '<b>', 'a@b@c', '__proto__', '1', '王小明', 'ß', 'Ἀθηνᾶ', 'ビョーク', 'ジョン・レノン', 'l·l', 'שמעון', 'ג׳ון', '٣٤', 'Σ ς', 'नरेंद्र', '👩\u200D👩\u200D👧 Weasley', '1\uFE0F\u20E3']) t.equal(newName(name), name)
-  for (const name of ['\u2800', 'Harry\u2800', 'Harry\u2800Potter', '\u{1D159}', 'Harry™', 'ﬁn', 'Ⅷ', 'x²', 'a·b', '・', 'a—b', '٣۴', 'ـ', '\u1100\u1100']) {
-    t.throws(() => newName(name), { code: 'HATCHECK_NAME', statusCode: 400, message: /^A name can contain letters, digits/ }, JSON.stringify(name))
-  }
-  t.throws(() => newName('ﾊﾞ'.repeat(40)), { message: 'A name can have at most 64 characters.' })
-  t.throws(() => newName('\u200B'), { code: 'HATCHECK_NAME' })
-  t.end()
-})
-
-test('the length of a name is checked before it is normalized', (t) => {
-  let longest = 0
-  noteCalls(t, String.prototype, 'normalize', (text) => { longest = Math.max(longest, String(text).length) })
-  for (const text of ['a\u0301\u0323'.repeat(5_000), '\uFDFA'.repeat(5_000), ' '.repeat(5_000) + 'a'.repeat(5_000)]) t.throws(() => normalName(text), { message: 'A name can have at most 64 characters.' })
-  t.ok(longest <= 256, String(longest))
-  t.equal(normalName(' '.repeat(10_000) + '\u03B1\u0313\u0300\u0345'.repeat(64)), '\u1F82'.repeat(64), 'what takes four characters for one is not too long')
-  t.end()
-})
-
-test('passwords', async (t) => {
-  t.test('a password has a minimum and a maximum length', async (t) => {
-    const { accounts } = openOffice(t, 'memory:', { commonPasswords: 'allowed' })
-    const short = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must have at least 15 characters.' }
-    await t.rejects(accounts.add('Harry', 'fourteen chars'), short)
-    await t.rejects(accounts.add('Harry', '😀'.repeat(14)), short, 'counted in characters')
-    await accounts.add('a', 'fifteen chars !')
-    await accounts.add('b', '😀'.repeat(15))
-    await accounts.add('c', 'a'.repeat(64))
-    await accounts.add('d', `${'é'.repeat(511)}ab`)
-    t.strictSame(await accounts.authenticate('d', `${'é'.repeat(511)}ab`), { name: 'd' }, '1024 bytes count to the last')
-    t.equal(await accounts.authenticate('d', `${'é'.repeat(511)}ac`), null)
-    const long = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password can have at most 1024 bytes.' }
-    for (const password of ['a'.repeat(1_025), 'é'.repeat(513)]) {
-      await t.rejects(accounts.add('Harry', password), long)
-      await t.rejects(accounts.authenticate('a', password), long)
-      await t.rejects(accounts.setPassword('a', password), long)
-    }
-    for (const password of [undefined, null, 1, {}, ['a'.repeat(15)]]) {
-      await t.rejects(accounts.add('Harry', password as string), { code: 'HATCHECK_PASSWORD', message: 'The password is missing.' })
-      await t.rejects(accounts.authenticate('a', password as string), { code: 'HATCHECK_PASSWORD', message: 'The password is missing.' })
-    }
-  })
-
-  t.test('a password needs no particular kinds of characters', async (t) => {
-    const { accounts } = openOffice(t, 'memory:')
-    for (const [i, password] of ['all lower case words', '   spaces   in   between   ', '🔑🐴🔋📎🎩🧥🧣🧤🧦👒🎓👑💍👜👝', 'пароль из пяти слов'].entries()) {
-      await accounts.add(`user${i}`, password)
-      t.strictSame(await accounts.authenticate(`user${i}`, password), { name: `user${i}` })
-      t.equal(await accounts.authenticate(`user${i}`, password.trim() === password ? `${password} ` : password.trim()), null, 'and space counts')
-      t.equal(await accounts.authenticate(`user${i}`, password.toUpperCase()) === null, password.toUpperCase() !== password, 'and case')
-    }
-  })
-
-  t.test('a password is verified in full length, beyond NUL and beyond 72 bytes', async (t) => {
-    const { accounts } = openOffice(t, 'memory:')
-    await accounts.add('Harry', 'before the NUL\0after it')
-    t.equal(await accounts.authenticate('Harry', 'before the NUL'), null)
-    t.equal(await accounts.authenticate('Harry', 'before the NUL\0after'), null)
-    t.strictSame(await accounts.authenticate('Harry', 'before the NUL\0after it'), { name: 'Harry' })
-    const long = `${'a long password '.repeat(6)}end`
-    await accounts.add('long', long)
-    t.equal(await accounts.authenticate('long', `${long.slice(0, 72)}${'b'.repeat(27)}`), null)
-  })
-
-  t.test('a password matches in its decomposed and its composed Unicode form', async (t) => {
-    const { accounts } = openOffice(t, 'memory:')
-    await accounts.add('Zoë', 'Zoë\'s long password'.normalize('NFD'))
-    t.strictSame(await accounts.authenticate('Zoë', 'Zoë\'s long password'.normalize('NFC')), { name: 'Zoë' })
-  })
-})
-
-test('the response time of a login does not reveal whether the name exists', async (t) => {
-  realHashes(t)
-  const { accounts } = openOffice(t, 'memory:')
-  await accounts.add('Harry', GOOD)
-  await accounts.add('disabled', GOOD)
-  await accounts.disable('disabled')
-  const attempts = { wrong: ['Harry', OTHER], unknown: ['Nobody', OTHER], disabled: ['disabled', GOOD] } as const
-  /** The CPU time of each in ms, since what else the machine does takes none of it. */
-  const least = { wrong: Infinity, unknown: Infinity, disabled: Infinity }
-  const areAlike = (): boolean => Math.max(...Object.values(least)) < 3 * Math.min(...Object.values(least))
-  // Other work of this process, such as garbage collection, can only add to it.
-  for (let round = 0; round < 5 || (round < 50 && !areAlike()); round++) {
-    for (const [what, [name, password]] of Object.entries(attempts) as Array<[keyof typeof attempts, readonly [string, string]]>) {
-      const before = process.cpuUsage()
-      t.equal(await accounts.authenticate(name, password), null)
-      const { user, system } = process.cpuUsage(before)
-      least[what] = Math.min(least[what], (user + system) / 1_000)
-    }
-  }
-  t.ok(areAlike(), JSON.stringify(least))
-  t.ok(least.unknown > 2, 'something is hashed')
-})
-
-test('password hashing is bounded', async (t) => {
-  t.test('logins beyond the limit get a 503 before anything is hashed', async (t) => {
-    const passwordHash = await hashPassword(GOOD)
-    const outcomes = await Promise.allSettled(Array.from({ length: 100 }, (_, i) => i % 2 === 0 ? verifyPassword(passwordHash, GOOD) : hashPassword(OTHER)))
-    const refused = outcomes.filter((outcome) => outcome.status === 'rejected').map(({ reason }) => reason)
-    t.ok(refused.length >= 34 && refused.length <= 36, `${refused.length} of 100 are refused`)
-    for (const error of refused) {
-      t.match(error, {
-        code: 'HATCHECK_BUSY',
-        statusCode: 503,
-        message: 'Too many people are logging in right now. Please try again in a moment.',
-        headers: { 'retry-after': '2' }
-      })
-    }
-    t.equal(await verifyPassword(passwordHash, GOOD), true, 'a later verification succeeds')
-  })
-
-  t.test('a password that breaks the length rules is refused without waiting for a place', async (t) => {
-    const { accounts } = openOffice(t, 'memory:')
-    const waiting = Promise.allSettled(Array.from({ length: 66 }, () => hashPassword(GOOD)))
-    await t.rejects(accounts.authenticate('Harry', 'a'.repeat(1_025)), { code: 'HATCHECK_PASSWORD' })
-    await t.rejects(accounts.add('Harry', 'short'), { code: 'HATCHECK_PASSWORD' })
-    await t.rejects(accounts.authenticate('Harry', OTHER), { code: 'HATCHECK_BUSY' })
-    await waiting
-  })
-
-  t.test('over HTTP, a logged-in user does not wait for the hashing of others', async (t) => {
-    const fastify = await build(t, { mode: 'service', signup: 'closed' })
-    await fastify.accounts?.add('Harry', GOOD)
-    const harry = new Client(fastify)
-    t.equal((await harry.login('Harry', GOOD)).statusCode, 303)
-    const done = gate()
-    let answered = 0
-    const logins = Promise.all(Array.from({ length: 100 }, async (_, i) => {
-      const response = await new Client(fastify).login(`nobody ${i}`, OTHER)
-      if (response.statusCode === 401 && ++answered === 60) done.open()
-      return response
-    }))
-    const before = performance.now()
-    t.match((await harry.get('/')).body, 'Harry Your account is logged in.')
-    const took = performance.now() - before
-    const responses = await logins
-    await done.passed
-    t.ok(took < performance.now() - before, 'the page is answered before the logins')
-    const busy = responses.filter(({ statusCode }) => statusCode === 503)
-    t.ok(busy.length > 0)
-    t.equal(busy.length + responses.filter(({ statusCode }) => statusCode === 401).length, 100)
-    for (const response of busy) {
-      t.equal(response.headers['retry-after'], '2')
-      t.match(response.json(), { status: 503, code: 'HATCHECK_BUSY' })
-      t.equal(response.headers['set-cookie'], undefined)
-    }
-  })
-
-  t.test('a browser gets its form again, with what the user typed except passwords', async (t) => {
-    let time = Date.now()
-    const fastify = await build(t, { mode: 'service', signup: 'closed', now: () => time })
-    const html = { accept: 'text/html' }
-    const [harry, sally] = await Promise.all(['Harry', 'Sally'].map(async (name) => {
-      await fastify.accounts?.add(name, GOOD)
-      const client = new Client(fastify)
-      await client.login(name, GOOD)
-      return client
-    })) as [Client, Client]
-    time += 660_000
-    const waiting = Promise.allSettled(Array.from({ length: 200 }, (_, i) => hashPassword(GOOD, i % 2 === 0)))
-    const answers = await Promise.all([
-      new Client(fastify).post('/login', { client_name: 'Luna', password: OTHER, next: '/reports', permanent: 'on' }, html),
-      harry.post('/password', { current_password: GOOD, new_password: OTHER, new_password_again: OTHER }, html),
-      sally.post('/sessions', { others: '1', password: GOOD }, html)
-    ])
-    await waiting
-    const forms = [['action="/login"', 'name="next" value="/reports"', 'name="client_name" value="Luna"', 'value="on" checked'], ['action="/password"'], ['action="/sessions"', 'name="others" value="1"']]
-    for (const [i, { statusCode, headers, body }] of answers.entries()) {
-      t.equal(statusCode, 503)
-      t.equal(headers['retry-after'], '2')
-      for (const text of ['Too many people are logging in right now. Please try again in a moment.', ...forms[i] ?? []]) t.ok(body.includes(text), text)
-      for (const password of [GOOD, OTHER]) t.notOk(body.includes(password))
-    }
-  })
 })
 
 test('accounts over HTTP', async (t) => {

@@ -1,165 +1,22 @@
 import type { FastifyInstance } from 'fastify'
-import { dictionary } from '@zxcvbn-ts/language-common'
 import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
-import { test, type Test } from 'tap'
-import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import type { Accounts } from '../plugins/accounts/accounts.js'
-import { isCommonPassword } from '../plugins/accounts/common-passwords.js'
-import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
+import { test } from 'tap'
 import { AS_BROWSER, AS_PROGRAM } from './accept.js'
 import './cheap-hashes.js'
-import { Client, type Answer } from './client.js'
-import { build, buildHost, needs } from './helper.js'
-import { noteCalls } from './note-calls.js'
+import { Client } from './client.js'
+import { needs } from './helper.js'
 import { startRedis } from './redis.js'
 import type { SessionRecord } from '../plugins/store/sessions.js'
 import { until } from './loop-clock.js'
+import { OLD, change, loggedIn, service, store } from './password-service.js'
 import { stop } from './watched-store.js'
 
-const OLD = 'correct horse battery'
 const NEW = 'staple of something else'
 const OTHER = 'a third one, not yet used'
 
-const EASY = 'This password is too easy to guess: it is a common password, a keyboard sequence, a repetition, or little more than the name.'
 const DONE = 'Your password has been changed, and all your other sessions have ended.'
-
-test('common passwords are refused', async (t) => {
-  const isCommon = async (password: string): Promise<boolean> => await isCommonPassword(password, 'Harry')
-
-  t.test('every password of the list is common, and so is each of them repeated', async (t) => {
-    const words = dictionary['passwords-common']
-    t.equal(words.length, 49_233)
-    const long = words.filter((word) => word.length >= 8)
-    t.equal(long.length, 17_950)
-    t.equal(words.filter((word) => word.length >= 15).length, 41)
-    const missed: string[] = []
-    for (const word of long) if (!await isCommon(word)) missed.push(word)
-    for (const word of words) {
-      const password = word.repeat(Math.ceil(15 / word.length)).slice(0, Math.max(15, word.length))
-      if (!await isCommon(password)) missed.push(password)
-    }
-    t.strictSame(missed, [])
-  })
-
-  t.test('a common password stays common in any letter case and with characters around it', async (t) => {
-    for (const password of ['PASSWORD', 'PassWordPassword', ' passwordpassword ', '\u3000passwordpassword\n', 'password password', 'password-password', 'passwordpasswordpas',
-      'passwordpassword1', 'Password1234567', '!!!password2024!!!', 'ｐａｓｓｗｏｒｄｐａｓｓｗｏｒｄ', '1234567890!!!!!']) t.equal(await isCommon(password), true, password)
-  })
-
-  t.test('a row of characters or keys is a common password, in any direction', async (t) => {
-    for (const password of ['123456789012345', '987654321098765', 'abcdefghijklmnop', 'zyxwvutsrqponmlkj', 'abcd1234efgh5678', '112233445566778', 'aabbccddeeffggh',
-      'qwertyuiopasdfg', '1qaz2wsx3edc4rfv', 'zaq12wsxcde34rfv', 'azertyuiopqsdfgh', 'qwertzuiopasdfg', '!@#$%^&*()!@#$%^', 'qwertyuiop1234567']) t.equal(await isCommon(password), true, password)
-  })
-
-  t.test('a repeated short piece is a common password', async (t) => {
-    for (const password of ['aaaaaaaaaaaaaaa', 'abababababababa', 'xq7!xq7!xq7!xq7!', '               ', '♥♥♥♥♥♥♥♥♥♥♥♥♥♥♥', 'ab'.repeat(512)]) t.equal(await isCommon(password), true, password)
-  })
-
-  t.test('the name of the account or the service, with a few more characters, is a common password', async (t) => {
-    for (const password of ['HarryHarryHarry', 'harry, harry, harry', '1234Harry1234567', 'Harry2026Harry!', 'hatcheckhatcheck', 'Hatcheck 123456!', 'harry@hatcheck', 'harrypassword']) t.equal(await isCommon(password), true, password)
-    t.equal(await isCommonPassword('Zoë Zoë Zoë Zoë'.normalize('NFD'), 'ZOË'), true)
-    t.equal(await isCommonPassword('strasse Straße ok', 'STRASSE'), true, 'the name in its case-folded form')
-    t.equal(await isCommonPassword('a battery and a', 'a'), false, 'a name that occurs in every word is ignored')
-  })
-
-  t.test('other passwords are accepted: no kinds of characters are required', async (t) => {
-    for (const password of ['correct horse battery staple', 'all lower case words', 'ALL UPPER CASE WORDS', 'only 15 letters', '   spaces   in   between   ', '🔑🐴🔋📎🎩🧥🧣🧤🧦👒🎓👑💍👜👝', 'пароль из пяти слов', 'これは長いパスワードですね、本当に',
-      'k7#mQ2vX9pLw4Rz', '83920175620394x', 'Harry likes cats and dogs', 'monkey83920175620394', 'x'.concat('correct horse battery '.repeat(20)), 'hwkxqjzv']) t.equal(await isCommon(password), false, password)
-  })
-})
-
-test('a password is judged with bounded work, whatever its length', async (t) => {
-  let steps = 0
-  noteCalls(t, String.prototype, 'startsWith', () => { steps++ })
-  for (const [password, isCommon] of [
-    ['\uFDFA'.repeat(341), true],
-    ['\u0390\uFDFA'.repeat(204), true],
-    [`${'a'.repeat(500)}b${'a'.repeat(500)}`, true],
-    [`${'xk7pq2mvw'.repeat(50)}-${'xk7pq2mvw'.repeat(50)}`, false],
-    [`!${'1237894560'.repeat(80)}harryhatcheck${'1237894560'.repeat(10)}7`, false],
-    [`${'passwor'.repeat(146)}d`, false]
-  ] as const) {
-    steps = 0
-    t.equal(await isCommonPassword(password, 'Harry'), isCommon, password.slice(0, 20))
-    t.ok(steps < 2_000, `${steps} steps`)
-  }
-})
-
-test('the rules for a new password are the same wherever it is set', async (t) => {
-  const fastify = await build(t, { mode: 'service', signup: 'open' })
-  const accounts = fastify.accounts as Accounts
-  const signUp = async (name: string, password: string): Promise<unknown> => (await new Client(fastify).post('/login', { client_name: name, password }, AS_PROGRAM)).json()
-  await accounts.add('Harry', OLD)
-  const harry = await loggedIn(fastify)
-
-  const easy = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: EASY }
-  for (const password of ['passwordpassword', 'HarryHarryHarry', '123456789012345']) {
-    await t.rejects(accounts.setPassword('Harry', password), easy)
-    await t.rejects(accounts.add('Sally', password.replaceAll('Harry', 'Sally')), easy)
-    t.match(await signUp('Sally', password.replaceAll('Harry', 'Sally')), { status: 400, code: 'HATCHECK_PASSWORD', detail: EASY })
-    t.match((await change(harry, OLD, password)).json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: EASY })
-  }
-  t.match((await change(harry, OLD, 'only 14 of them'.slice(1))).json(), { status: 400, detail: 'A password must have at least 15 characters.' })
-  t.match((await change(harry, OLD, 'é'.repeat(513))).json(), { status: 400, detail: 'A password can have at most 1024 bytes.' })
-  t.strictSame((await accounts.list()).map(({ name }) => name), ['Harry'])
-  t.strictSame(await accounts.authenticate('Harry', OLD), { name: 'Harry' }, 'none of these has changed anything')
-
-  let password = OLD
-  for (const next of ['exactly 15 char', 'sixty-four characters, '.repeat(3).slice(0, 64), 'a thousand characters, '.repeat(44).slice(0, 1000), `${'un long mot de passe '.repeat(48)}été!!`.padEnd(1022, '.')]) {
-    t.equal((await change(harry, password, next)).statusCode, 200, `${[...next].length} characters`)
-    password = next
-  }
-  t.equal(await accounts.authenticate('Harry', `${password.slice(0, -1)}!`), null, 'the last character counts')
-
-  const demo = await build(t)
-  const short = await loggedIn(demo, 'Harry', '12345678')
-  t.equal((await change(short, '12345678', 'password')).statusCode, 200, 'demo mode accepts it: it holds no secrets')
-  t.match((await change(short, 'password', '1234567')).json(), { detail: 'A password must have at least 8 characters.' })
-})
-
-test('a password is verified as received, except for normalization to NFC', async (t) => {
-  for (const [set, others] of [
-    ['pw', ['pw\0', 'pw\0x', 'pw ', ' pw', 'PW', 'p', '']],
-    ['pw\0x', ['pw', 'pw\0', 'pw\0y']],
-    ['a trailing space ', ['a trailing space', 'a trailing space  ']],
-    ['a'.repeat(72), ['a'.repeat(73), 'a'.repeat(71)]],
-    ['ﬁne', ['fine']]
-  ] as const) {
-    const passwordHash = await hashPassword(set)
-    t.equal(await verifyPassword(passwordHash, set), true)
-    for (const other of others) t.equal(await verifyPassword(passwordHash, other), false, JSON.stringify([set, other]))
-  }
-  t.equal(await verifyPassword(await hashPassword('Zoe\u0308'), 'Zo\u00EB'), true)
-  t.equal(await verifyPassword(await hashPassword('Zo\u00EB'), 'Zoe\u0308'), true)
-})
-
-test('a password or a name with a character that was not decoded is refused, since all of them would be equal', async (t) => {
-  const fastify = await build(t, { mode: 'service', signup: 'open' })
-  const accounts = fastify.accounts as Accounts
-  await accounts.add('Harry', OLD)
-  const refusal = { code: 'HATCHECK_PASSWORD', statusCode: 400, message: 'A password must be valid Unicode text: it contains a character that cannot be decoded.' }
-  for (const half of ['\uD800', '\uDFFF', '\uDC00\uD800', '\ufffd', Buffer.from([0xE4]).toString()]) {
-    await t.rejects(accounts.setPassword('Harry', `half a character ${half}`), refusal)
-    await t.rejects(accounts.authenticate('Harry', `half a character ${half}`), refusal)
-    const answer = await fastify.inject({ method: 'POST', url: '/login', headers: { 'content-type': 'application/json' }, payload: JSON.stringify({ client_name: 'Sally', password: `half a character ${half}` }) })
-    t.match(answer.json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: refusal.message })
-  }
-  const payload = Buffer.from('client_name=Sally&password=p\u00e4sswort und mehr', 'latin1')
-  const latin1 = await fastify.inject({ method: 'POST', url: '/login', headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' }, payload })
-  t.match(latin1.json(), { status: 400, code: 'HATCHECK_PASSWORD', detail: refusal.message }, 'a form that is not UTF-8')
-  for (const signup of ['open', 'closed'] as const) {
-    const service = await build(t, { mode: 'service', signup })
-    for (const [form, code] of [['client_name=Sally&password=b%E4ttery+and+more', 'HATCHECK_PASSWORD'], ['client_name=J%FCrgen&password=battery+and+more', 'HATCHECK_NAME'], [Buffer.from('client_name=J\u00fcrgen&password=battery+and+more', 'latin1'), 'HATCHECK_NAME']] as const) {
-      const answer = await service.inject({ method: 'POST', url: '/login', headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' }, payload: form })
-      t.match(answer.json(), { status: 400, code, detail: /^A (?:name|password) must be valid Unicode text: it contains a character that cannot be decoded\.$/ }, String(form))
-    }
-  }
-  const typed = await new Client(fastify).post('/login', { client_name: 'J%FCrgen', password: 'b%E4ttery + and & more=' }, { accept: 'application/json' })
-  t.match(typed.json(), { user: { name: 'J%FCrgen' } }, 'a typed percent sign is one')
-  await accounts.setPassword('Harry', 'both halves of a character \uD83D\uDE00')
-})
 
 for (const kind of ['memory:', 'lmdb:', 'redis:'] as const) {
   test(`a password change keeps the current session and ends all others, on ${kind}`, kind === 'redis:' ? needs('redis-server') : {}, async (t) => {
@@ -235,88 +92,6 @@ test('a password change needs the current password', async (t) => {
   t.match(events.at(-1), { event: 'authn_password_change', user: 'Harry' })
   t.equal(events.length, 16, 'each once')
   for (const password of [OLD, NEW, OTHER]) t.notMatch(logged.text(), password)
-})
-
-test('the password page', async (t) => {
-  const fastify = await service(t)
-  const harry = await loggedIn(fastify)
-
-  t.test('the password page supports password managers and screen readers', async (t) => {
-    const { body, statusCode, headers } = await harry.get('/password', AS_BROWSER)
-    t.equal(statusCode, 200)
-    t.equal(headers['cache-control'], 'no-store')
-    for (const [field, autocomplete] of [['current_password', 'current-password'], ['new_password', 'new-password'], ['new_password_again', 'new-password']] as const) {
-      const [, attributes = ''] = new RegExp(`<input ([^>]*name="${field}"[^>]*)>`).exec(body) ?? []
-      t.match(attributes, 'type="password"')
-      t.match(attributes, `autocomplete="${autocomplete}"`)
-      t.match(attributes, 'required')
-      t.notMatch(attributes, /value|maxlength|onpaste/)
-      const [, id] = /id="(\w+)"/.exec(attributes) ?? []
-      t.match(body, `<label for="${id}">`)
-    }
-    t.match(body, /<input [^>]*value="Harry" autocomplete="username"/)
-    t.match(body, 'At least 15 characters')
-    t.strictSame((await harry.get('/password', AS_PROGRAM)).json(), { minLength: 15 })
-  })
-
-  t.test('the password page shows each error at its field, and never a password', async (t) => {
-    for (const [fields, status, text, flawed] of [
-      [{ current_password: NEW, new_password: OTHER, new_password_again: OTHER }, 403, 'The current password is wrong.', ['current_password']],
-      [{ current_password: OLD, new_password: 'short', new_password_again: 'short' }, 400, 'A password must have at least 15 characters.', ['new_password', 'new_password_again']],
-      [{ current_password: OLD, new_password: OTHER, new_password_again: NEW }, 400, 'The two new passwords are not the same.', ['new_password', 'new_password_again']]
-    ] as const) {
-      const { statusCode, body } = await harry.post('/password', fields, AS_BROWSER)
-      t.equal(statusCode, status)
-      t.match(body, `role="alert">${text}`)
-      t.strictSame([...body.matchAll(/name="(\w+)"[^>]* aria-invalid="true"/g)].map(([, name]) => name), flawed)
-      for (const [field] of body.matchAll(/<input [^>]*aria-invalid[^>]*>/g)) t.match(field, /aria-describedby="notice(?: rule)?"/, 'a screen reader reads the error with the field')
-      for (const password of Object.values(fields)) t.notOk(body.includes(`"${password}"`))
-    }
-  })
-
-  t.test('the password page escapes the name', async (t) => {
-    const name = '"><script>alert(1)</script>'
-    await fastify.accounts?.add(name, OLD)
-    const { body } = await (await loggedIn(fastify, name)).get('/password', AS_BROWSER)
-    t.notMatch(body, '<script>')
-  })
-
-  t.test('only a logged-in user gets the password page', async (t) => {
-    const nobody = new Client(fastify)
-    const page = await nobody.get('/password', AS_BROWSER)
-    t.equal(page.statusCode, 303)
-    t.equal(page.headers.location, '/login?next=%2Fpassword')
-    t.match((await nobody.get('/password', AS_PROGRAM)).json(), { status: 401, code: 'HATCHECK_LOGIN_REQUIRED' })
-    t.match((await change(nobody, OLD, NEW)).json(), { status: 401, code: 'HATCHECK_LOGIN_REQUIRED' })
-    t.equal((await nobody.post('/password', { current_password: OLD, new_password: NEW }, AS_BROWSER)).statusCode, 401)
-    t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 303, 'nothing has changed')
-  })
-
-  t.test('another site cannot use the password page', async (t) => {
-    for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { origin: 'https://example.com' }] as Array<Record<string, string>>) {
-      const response = await harry.post('/password', { current_password: OLD, new_password: NEW }, headers)
-      t.match(response.json(), { status: 403, code: 'HATCHECK_CROSS_ORIGIN' })
-    }
-    t.equal((await new Client(fastify).login('Harry', OLD)).statusCode, 303, 'nothing has changed')
-  })
-
-  t.test('the password page is under the prefix of the other pages', async (t) => {
-    const fastify = await buildHost(t, { routes: true, prefix: '/auth' })
-    await fastify.accounts?.add('Harry', OLD)
-    const harry = new Client(fastify)
-    await harry.post('/auth/login', { client_name: 'Harry', password: OLD })
-    t.match((await harry.get('/auth/password', AS_BROWSER)).body, 'action="/auth/password"')
-    const done = await harry.post('/auth/password', { current_password: OLD, new_password: NEW }, AS_BROWSER)
-    t.equal(done.headers.location, '/auth/')
-    t.match((await harry.get('/auth/', AS_BROWSER)).body, DONE)
-  })
-
-  t.test('an application with its own users has no password page', async (t) => {
-    const fastify = await buildHost(t, { routes: true, authenticate: (name) => ({ name }) })
-    const harry = await loggedIn(fastify)
-    t.equal((await harry.get('/password', AS_BROWSER)).statusCode, 404)
-    t.equal((await change(harry, OLD, NEW)).statusCode, 404)
-  })
 })
 
 test('a password change keeps the choice "Keep me signed in"', async (t) => {
@@ -576,34 +351,6 @@ test('too many attempts are answered on the page, with the time to wait', async 
   t.equal(program.headers['retry-after'], '7')
   t.match(program.json(), { status: 429 })
 })
-
-/** A service with the account Harry, and a few routes that show sessions. */
-async function service (t: Test, options: HatcheckOptions = {}, stream?: Writable): Promise<FastifyInstance> {
-  const fastify = await build(t, { mode: 'service', signup: 'closed', ...options }, stream === undefined ? {} : { logger: { level: 'trace', stream } })
-  fastify.get<{ Params: { value: string } }>('/set/cart/:value', async ({ session, params }) => { (session as unknown as Record<string, unknown>)['cart'] = params.value })
-  fastify.get<{ Params: { text: string } }>('/flash/:text', async (request) => { request.flash('info', request.params.text) })
-  fastify.get('/rotate', async ({ session }) => { await session.regenerate(session.keys() as never[]) })
-  fastify.get('/data', async (request) => {
-    const { cart } = request.session as unknown as Record<string, unknown>
-    return { cart, flashes: (await request.flashes()).map(({ text }) => text) }
-  })
-  await fastify.accounts?.add('Harry', OLD)
-  return fastify
-}
-
-async function loggedIn (fastify: FastifyInstance, name = 'Harry', password = OLD): Promise<Client> {
-  const client = new Client(fastify)
-  await client.post('/login', { client_name: name, password })
-  return client
-}
-
-function change (client: Client, current: string, next: string, headers: Record<string, string> = AS_PROGRAM): Promise<Answer> {
-  return client.send({ method: 'POST', url: '/password', payload: { current_password: current, new_password: next }, headers })
-}
-
-function store (fastify: FastifyInstance): FastifyInstance['sessions']['store'] {
-  return fastify.sessions.store
-}
 
 /** Delays the next request, and no other, at one point. */
 function holdUp (fastify: FastifyInstance, moment: string, here: () => Promise<void>): void {

@@ -1,49 +1,12 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
-import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
-import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
-import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { bag, type Bag } from './bag.js'
 import { Client } from './client.js'
 import { buildHost, formerKey, keyOf, testKey } from './helper.js'
 import { until } from './loop-clock.js'
+import { cookieOf, ends, loggedIn, post, see, shop } from './racing-app.js'
 import { START } from './units.js'
-import { breakable, inTwoSteps, kinds, openStore, stop, watched, type StoreCall } from './watched-store.js'
-
-/** An application with the few routes that races need. Each test adds its slow routes. */
-async function shop (t: Test, store: SessionStore, options: HatcheckOptions = {}): Promise<FastifyInstance> {
-  const fastify = await buildHost(t, { sessionStore: store, ...options })
-  fastify.post<{ Params: { name: string } }>('/login/:name', async (request) => {
-    await request.login(request.params.name)
-    return 'in'
-  })
-  fastify.post('/logout', async (request) => {
-    await request.logout()
-    return 'out'
-  })
-  fastify.post<{ Params: { key: string } }>('/set/:key', async (request) => {
-    bag(request)[request.params.key] = request.params.key
-    return 'set'
-  })
-  fastify.get('/', async (request) => ({ user: request.user?.name ?? null, data: { ...bag(request) } }))
-  return fastify
-}
-
-function post (fastify: FastifyInstance, url: string, cookie: string): Promise<LightMyRequestResponse> {
-  return fastify.inject({ method: 'POST', url, headers: { cookie } })
-}
-
-async function see (fastify: FastifyInstance, cookie: string): Promise<{ user: string | null, data: Bag }> {
-  return (await fastify.inject({ url: '/', headers: { cookie } })).json()
-}
-
-/** A logged-in browser. */
-async function loggedIn (fastify: FastifyInstance, name = 'Harry'): Promise<Client> {
-  const client = new Client(fastify)
-  await client.send({ method: 'POST', url: `/login/${name}` })
-  return client
-}
+import { breakable, inTwoSteps, kinds, openStore, stop, watched } from './watched-store.js'
 
 /** Harry logs out while one of his requests is paused; the request then continues. Returns its answer. */
 async function logOutDuring (t: Test, fastify: FastifyInstance, pause: ReturnType<typeof stop>, url: string): Promise<LightMyRequestResponse> {
@@ -53,16 +16,6 @@ async function logOutDuring (t: Test, fastify: FastifyInstance, pause: ReturnTyp
   t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 200)
   pause.go()
   return await slow
-}
-
-/** The store calls that end a session. */
-function ends (call: StoreCall): boolean {
-  return call === 'remove' || call === 'replace'
-}
-
-function cookieOf (response: LightMyRequestResponse): string {
-  const [cookie] = response.cookies
-  return cookie === undefined ? '' : `${cookie.name}=${cookie.value}`
 }
 
 for (const kind of kinds) {
@@ -383,143 +336,6 @@ for (const kind of kinds) {
   })
 }
 
-test('a renewal keeps its user and neither loses nor revives a session', async (t) => {
-  const everything = ['client_name', 'authenticatedAt', 'apple', 'pear', 'plum'] as never[]
-  const renewing = async (t: Test, store: SessionStore): Promise<FastifyInstance> => {
-    const fastify = await shop(t, store)
-    fastify.post('/renew', async (request) => {
-      bag(request)['own'] = 'renewed'
-      await request.session.regenerate([...everything, 'own' as never])
-      return 'renewed'
-    })
-    fastify.post('/save', async (request) => {
-      await request.session.regenerate(everything)
-      await request.session.save()
-      return 'saved'
-    })
-    fastify.post('/drop/plum', async (request) => delete bag(request)['plum'])
-    return fastify
-  }
-  /** Pauses the first call of this name, and none after it. */
-  const first = (name: string, pause: ReturnType<typeof stop>) => {
-    let held = false
-    return (call: string): Promise<void> | void => {
-      if (call !== name || held) return undefined
-      held = true
-      return pause.here()
-    }
-  }
-
-  for (const kind of kinds) {
-    t.test(`a renewal keeps what another request changes meanwhile, on ${kind}`, async (t) => {
-      const pause = stop()
-      const store = openStore(t, kind)
-      let renews = false
-      const look = first('remove', pause)
-      const fastify = await renewing(t, inTwoSteps(watched(store, (call) => renews ? look(call) : undefined)))
-      const { cookieHeader } = await loggedIn(fastify)
-      for (const key of ['apple', 'plum']) await post(fastify, `/set/${key}`, cookieHeader)
-      renews = true
-      const renewal = post(fastify, '/renew', cookieHeader)
-      await pause.reached
-      for (const url of ['/set/pear', '/set/own', '/drop/plum']) t.equal((await post(fastify, url, cookieHeader)).statusCode, 200)
-      pause.go()
-      const { user, data } = await see(fastify, cookieOf(await renewal))
-      t.equal(user, 'Harry')
-      t.match(data, { apple: 'apple', pear: 'pear', own: 'renewed' })
-      t.notOk('plum' in data)
-      t.equal((await see(fastify, cookieHeader)).user, null)
-      t.equal((await store.ofUser('Harry')).length, 1)
-    })
-
-    for (const call of ['create', 'remove', 'patch']) {
-      t.test(`a renewal does not survive the end of all sessions of the user before its ${call}, on ${kind}`, async (t) => {
-        const pause = stop()
-        const store = openStore(t, kind)
-        let renews = false
-        const looks = [first(call, pause)]
-        const fastify = await renewing(t, inTwoSteps(watched(store, (call) => {
-          for (const look of renews ? looks : []) {
-            const held = look(call)
-            if (held !== undefined) return held
-          }
-          return undefined
-        })))
-        const { cookieHeader } = await loggedIn(fastify)
-        renews = true
-        const write = stop()
-        if (call === 'patch') looks.push(first('remove', write))
-        const renewal = post(fastify, '/renew', cookieHeader)
-        if (call === 'patch') {
-          await write.reached
-          const key = keyOf(cookieHeader)
-          await store.patch(key, { set: { pear: '1' }, remove: [], seenAt: 0, expiresAt: 0 })
-          write.go()
-        }
-        await pause.reached
-        await store.removeOfUser('Harry')
-        pause.go()
-        t.equal((await renewal).headers['set-cookie'], undefined)
-        t.equal(await store.count(), 0)
-      })
-    }
-
-    t.test(`a renewal fails with a 503 if the old ID cannot be ended, and the new one ends, on ${kind}`, async (t) => {
-      const inner = openStore(t, kind)
-      const { store, down, up } = breakable(inner)
-      const fastify = await renewing(t, inTwoSteps(store))
-      const { cookieHeader } = await loggedIn(fastify)
-      down('remove')
-      const renewal = await post(fastify, '/renew', cookieHeader)
-      t.equal(renewal.statusCode, 503)
-      t.equal(renewal.headers['set-cookie'], undefined)
-      up()
-      t.equal((await see(fastify, cookieHeader)).user, 'Harry')
-      await until('the new session has ended', async () => (await inner.ofUser('Harry')).length === 1)
-    })
-  }
-
-  t.test('save() is refused once if the session ended during the renewal', async (t) => {
-    const pause = stop()
-    const store = openStore(t, 'memory:')
-    const fastify = await renewing(t, inTwoSteps(watched(store, (call) => {
-      if (call === 'create' && store.count() === 1) return pause.here()
-      return undefined
-    })))
-    const { cookieHeader } = await loggedIn(fastify)
-    const saving = post(fastify, '/save', cookieHeader)
-    await pause.reached
-    await store.removeOfUser('Harry')
-    pause.go()
-    const { statusCode, headers } = await saving
-    t.equal(statusCode, 409)
-    t.equal(headers['set-cookie'], undefined)
-    t.equal(store.count(), 0)
-  })
-
-  t.test('a renewal fails with a 503 if the new ID already exists, or cannot be stored', async (t) => {
-    for (const refusal of ['exists', 'fails']) {
-      const store = openStore(t, 'memory:')
-      let renews = false
-      const fastify = await renewing(t, inTwoSteps({
-        ...watched(store, () => {}),
-        create (key, record) {
-          if (!renews) return store.create(key, record)
-          if (refusal === 'fails') throw new Error('disk full')
-          return false
-        }
-      }))
-      const { cookieHeader } = await loggedIn(fastify)
-      renews = true
-      const { statusCode, headers } = await post(fastify, '/renew', cookieHeader)
-      t.equal(statusCode, 503)
-      t.equal(headers['set-cookie'], undefined)
-      t.equal((await see(fastify, cookieHeader)).user, 'Harry', 'nothing has changed')
-      t.equal(store.count(), 1)
-    }
-  })
-})
-
 test('a hundred simultaneous requests that each set a different key lose none', async (t) => {
   const fastify = await buildHost(t, { sessionStore: `lmdb:${t.testdir()}` })
   fastify.post<{ Params: { key: string } }>('/set/:key', async (request) => {
@@ -535,76 +351,6 @@ test('a hundred simultaneous requests that each set a different key lose none', 
   t.ok(responses.every(({ headers }) => headers['set-cookie'] === undefined))
   const data = (await client.get('/')).json<Bag>()
   t.strictSame(Object.keys(data).sort(), ['first', ...keys].sort())
-})
-
-test('a logout that cannot be stored is unconfirmed, and its ticket is refused', async (t) => {
-  for (const kind of kinds) {
-    t.test(`a logout that cannot be stored is answered as unconfirmed, and its ticket is refused at once, on ${kind}`, async (t) => {
-      const inner = openStore(t, kind)
-      const { store, down, up } = breakable(inner)
-      const fastify = await shop(t, store)
-      const { cookieHeader } = await loggedIn(fastify)
-      down('remove')
-      const logout = await post(fastify, '/logout', cookieHeader)
-      t.equal(logout.statusCode, 503)
-      t.equal(logout.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
-      t.equal(logout.headers['retry-after'], '1')
-      t.match(logout.headers['set-cookie'], /^hatcheck=; Max-Age=0; Path=\/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax$/)
-      t.not(await inner.read(keyOf(cookieHeader)), null, 'the store still has it')
-      t.strictSame(await see(fastify, cookieHeader), { user: null, data: {} })
-
-      up()
-      await until('the session is ended as soon as the store works again', async () => await inner.read(keyOf(cookieHeader)) === null)
-      t.equal((await see(fastify, cookieHeader)).user, null)
-    })
-  }
-
-  t.test('a logout that cannot be stored stays unconfirmed when it is repeated', async (t) => {
-    const { store, down } = breakable(openStore(t, 'memory:'))
-    const fastify = await shop(t, store)
-    const { cookieHeader } = await loggedIn(fastify)
-    down('remove')
-    t.equal((await post(fastify, '/logout', cookieHeader)).statusCode, 503)
-    const again = await post(fastify, '/logout', cookieHeader)
-    t.equal(again.statusCode, 503, 'it is still not stored, so no answer claims that it is')
-    t.equal(again.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
-  })
-
-  for (const sync of [true, false]) {
-    t.test(`a logout is unconfirmed while the store is down altogether, with ${sync ? 'a sync' : 'an async'} store`, async (t) => {
-      const inner = openStore(t, 'memory:')
-      const { store, down, up } = breakable(inner, sync)
-      const fastify = await shop(t, store)
-      const { cookieHeader } = await loggedIn(fastify)
-      down()
-      const logout = await post(fastify, '/logout', cookieHeader)
-      t.equal(logout.statusCode, 503)
-      t.equal(logout.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
-      t.match(logout.headers['set-cookie'], /^hatcheck=; Max-Age=0/)
-      up()
-      t.equal((await see(fastify, cookieHeader)).user, null, 'the ticket is refused from then on')
-      await until('the session is ended', async () => await inner.read(keyOf(cookieHeader)) === null)
-    })
-  }
-
-  t.test('a logout is unconfirmed too if the same request has begun a new session', async (t) => {
-    const inner = openStore(t, 'memory:')
-    const { store, down, up } = breakable(inner)
-    const fastify = await shop(t, store)
-    fastify.post('/bye', async (request) => {
-      await request.logout()
-      bag(request)['flash'] = 'bye'
-      return 'out'
-    })
-    const { cookieHeader } = await loggedIn(fastify)
-    down('remove')
-    const bye = await post(fastify, '/bye', cookieHeader)
-    t.equal(bye.statusCode, 503)
-    t.equal(bye.json().code, 'HATCHECK_LOGOUT_UNCONFIRMED')
-    t.match(bye.headers['set-cookie'], /^hatcheck=; Max-Age=0/)
-    up()
-    t.equal((await see(fastify, cookieHeader)).user, null)
-  })
 })
 
 test('a login whose old session cannot be ended fails', async (t) => {
@@ -673,41 +419,4 @@ test('a late response of an old request does not restore the session', async (t)
       t.equal(late.headers['set-cookie'], undefined, 'and does not replace a newer cookie')
     })
   }
-})
-
-test('a renewal whose session has ended leaves nothing behind, even if ending the new ID fails at first', async (t) => {
-  const inner = openStore(t, 'memory:')
-  let removals = 0
-  const store = watched(inner, async (call, key) => {
-    if (call !== 'remove') return
-    removals++
-    if (removals === 1) await inner.remove(key as string)
-    if (removals === 2) throw new Error('the store is down')
-  }, false)
-  const fastify = await shop(t, inTwoSteps(store))
-  fastify.post('/new-id', async (request) => { await request.session.regenerate(['client_name', 'authenticatedAt']) })
-  const { cookieHeader } = await loggedIn(fastify)
-  const answer = await post(fastify, '/new-id', cookieHeader)
-  t.equal(answer.statusCode, 503)
-  t.equal(answer.headers['set-cookie'], undefined)
-  t.equal((await see(fastify, cookieHeader)).user, null)
-  await until('the session without a client has ended as well', async () => await inner.count() === 0)
-})
-
-test('a replacement in two steps whose successor has ended between them has no successor', async (t) => {
-  const store = openStore(t, 'memory:')
-  await store.create('old', recordOf({ user: 'Harry' }))
-  const replaced = await replaceInTwoSteps({
-    read: (key) => store.read(key),
-    create: (...args) => store.create(...args),
-    patch: (...args) => store.patch(...args),
-    async remove (key, nextKey) {
-      // Another request changes the session, and then a third one ends every session of the user.
-      await store.patch(key, changesOf({ set: { late: '1' } }))
-      const last = await store.remove(key, nextKey)
-      await store.removeOfUser('Harry')
-      return last
-    }
-  }, 'old', 'next', replacementOf())
-  t.strictSame(replaced, { outcome: 'gone' })
 })
