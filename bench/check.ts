@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert'
-import { Client, type Answer } from '../test/client.js'
+import { Client, type Answer } from '../test/clients/client.js'
 import type { Contender } from './contenders/contender.js'
 import { requestOf, type RequestName } from './requests.js'
 

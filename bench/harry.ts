@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert'
-import { Client } from '../test/client.js'
+import { Client } from '../test/clients/client.js'
 
 /** Logs Harry in to a service, and returns the headers with which he asks for pages. */
 export async function headersOfHarry ({ name, url }: { name: string, url: string }): Promise<{ accept: string, cookie: string }> {

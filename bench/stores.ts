@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePort } from '../test/processes/free-port.js'
 import type { Resources } from './contenders/contender.js'
-import { freePort } from '../test/free-port.js'
 import { endProcess } from './processes.js'
 
 /** A store of its own for a measurement. */

@@ -1,9 +1,9 @@
 import { test } from 'tap'
-import { accountKey } from '../plugins/store/accounts.js'
 import { newName, normalName } from '../plugins/accounts/name.js'
-import { Client } from './client.js'
+import { accountKey } from '../plugins/store/accounts.js'
+import { Client } from './clients/client.js'
 import { build } from './helper.js'
-import { noteCalls } from './note-calls.js'
+import { noteCalls } from './inputs/note-calls.js'
 
 test('names are trimmed, normalized to NFC and limited in length', (t) => {
   t.equal(normalName('Harry'), 'Harry')

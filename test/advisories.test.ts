@@ -9,13 +9,13 @@ import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.
 import { resolveConfig } from '../plugins/config/resolve.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import { Client, logIn, userOf } from './client.js'
+import { Client, logIn, userOf } from './clients/client.js'
+import { RawClient, type RawAnswer } from './clients/raw-client.js'
 import { build, buildHost, needs, testKey } from './helper.js'
-import { until } from './loop-clock.js'
-import { startNginx } from './nginx.js'
-import { RawClient, type RawAnswer } from './raw-client.js'
-import { SECOND, START } from './units.js'
-import { kinds, openStore } from './watched-store.js'
+import { startNginx } from './programs/nginx.js'
+import { kinds, openStore } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
+import { SECOND, START } from './time/units.js'
 
 /** What went wrong elsewhere, by advisory. docs/security/advisories.md names the tests in other files. */
 

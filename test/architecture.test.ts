@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path/posix'
 import { test } from 'tap'
 import ts from 'typescript'
-import { checkout } from './fixtures/child.js'
+import { checkout } from './processes/child.js'
 
 const files = ['app.ts', 'server.ts', 'cli.ts', ...sourcesIn('plugins'), ...sourcesIn('routes')]
 
@@ -38,6 +38,13 @@ test('imports go one way', (t) => {
       .flatMap(([file, imported]) => imported.filter((other) => to.test(other)).map((other) => `${file} → ${other}`))
     t.same(wrong, [], `${String(from)} → ${String(to)}`)
   }
+  t.end()
+})
+
+test('CONTRIBUTING.md names each folder of test/, and no other', (t) => {
+  const named = new Set([...readFileSync(join(checkout, 'CONTRIBUTING.md'), 'utf8').matchAll(/`test\/([\w-]+)\/`/g)].map(([, folder = '']) => folder))
+  const folders = readdirSync(join(checkout, 'test'), { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  t.same([...named].sort(), folders.sort())
   t.end()
 })
 

@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { HandlerApp, currentUser, dataOf, login, type Handler } from './handler-app.js'
-import { breakable, openStore, watched } from './watched-store.js'
+import { HandlerApp, currentUser, dataOf, login, type Handler } from './apps/handler-app.js'
+import { breakable, openStore, watched } from './stores/watched-store.js'
 
 /** A call that is not awaited, and the values and `permanent` of the session from then on. */
 const CALLS: ReadonlyArray<{ what: string, call: Handler, data: object, permanent: boolean }> = [

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { Client } from './client.js'
-import { meddle } from './command-data.js'
+import { Client } from './clients/client.js'
 import { needs, testKey } from './helper.js'
-import { compiled, hatcheckCli, hatcheckInTerminal, startService, type Ended } from './service.js'
+import { compiled, hatcheckCli, hatcheckInTerminal, startService, type Ended } from './processes/service.js'
+import { meddle } from './stores/command-data.js'
 
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
 const HINT = 'Try "hatcheck --help".\n'

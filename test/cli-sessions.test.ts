@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { userOf } from './client.js'
-import { cookieOf, listed } from './command-data.js'
+import { userOf } from './clients/client.js'
 import { needs, testKey } from './helper.js'
-import { startRedis } from './redis.js'
-import { hatcheckCli, startService, type Ended } from './service.js'
+import { hatcheckCli, startService, type Ended } from './processes/service.js'
+import { startRedis } from './programs/redis.js'
+import { cookieOf, listed } from './stores/command-data.js'
 
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
 

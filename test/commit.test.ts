@@ -4,11 +4,11 @@ import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { test } from 'tap'
 import type { SessionStore } from '../plugins/store/sessions.js'
-import { Client } from './client.js'
+import { logInto } from './apps/log-lines.js'
+import { Client } from './clients/client.js'
 import { buildHost, gate, turn } from './helper.js'
-import { logInto } from './log-lines.js'
-import { until } from './loop-clock.js'
-import { breakable, openStore, stop, watched } from './watched-store.js'
+import { breakable, openStore, stop, watched } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
 
 const valuesOf = ({ session }: FastifyRequest): Record<string, unknown> => session as unknown as Record<string, unknown>
 

@@ -1,11 +1,11 @@
 import { test, type Test } from 'tap'
 import { refuseCrossOrigin, requireLogin } from '../app.js'
 import { visitor } from '../plugins/testing/index.js'
-import { AS_BROWSER } from './accept.js'
-import { Client, userOf, type Answer } from './client.js'
-import { HOST, ORIGINS, PARTNER, SITES, headersOf, mayChange } from './cross-site.js'
+import { logEach } from './apps/log-lines.js'
+import { AS_BROWSER } from './clients/accept.js'
+import { Client, userOf, type Answer } from './clients/client.js'
+import { HOST, ORIGINS, PARTNER, SITES, headersOf, mayChange } from './clients/cross-site.js'
 import { build, buildHost } from './helper.js'
-import { logEach } from './log-lines.js'
 
 for (const allowedOrigins of [[], [PARTNER]]) {
   const whom = allowedOrigins.length === 0 ? 'nobody' : 'another origin'

@@ -1,9 +1,9 @@
 import { test } from 'tap'
-import { readEnvironment } from '../plugins/config/environment.js'
 import { isLoopback } from '../plugins/common/loopback.js'
+import { readEnvironment } from '../plugins/config/environment.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
-import { Client } from './client.js'
-import { buildFrom } from './configured.js'
+import { buildFrom } from './apps/configured.js'
+import { Client } from './clients/client.js'
 import { build, sessionCookieOf, testKey } from './helper.js'
 
 test('demo mode is on only for loopback, and only without settings that imply a deployment', async (t) => {

@@ -2,12 +2,12 @@ import type { Database } from 'lmdb'
 import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { Client } from './client.js'
-import { cookieOf, listed, meddle } from './command-data.js'
-import { fastFolder } from './fast-folder.js'
+import { Client } from './clients/client.js'
 import { needs, testKey } from './helper.js'
-import { startRedis } from './redis.js'
-import { hatcheckCli, hatcheckProcess, runServer, startService, type Ended } from './service.js'
+import { hatcheckCli, hatcheckProcess, runServer, startService, type Ended } from './processes/service.js'
+import { startRedis } from './programs/redis.js'
+import { cookieOf, listed, meddle } from './stores/command-data.js'
+import { fastFolder } from './stores/fast-folder.js'
 
 const closed = { SECRET_KEY: testKey, SIGNUP: 'closed' }
 

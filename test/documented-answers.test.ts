@@ -1,14 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import { mock } from 'node:test'
 import { test } from 'tap'
-import { AS_BROWSER, AS_PROGRAM } from './accept.js'
-import { ANSWERS } from './answers-by-operation.js'
-import { beLate } from './calm-loop.js'
-import { Client, logIn, type Answer, type Headers, type Sending } from './client.js'
+import { ANSWERS } from './apps/answers-by-operation.js'
+import { CREDENTIALS, MOST, REQUESTS, stage, withHeaders } from './apps/scene.js'
+import { AS_BROWSER, AS_PROGRAM } from './clients/accept.js'
+import { Client, logIn, type Answer, type Headers, type Sending } from './clients/client.js'
+import { flawsOfPage } from './clients/page-flaws.js'
 import { times } from './helper.js'
-import { flawsOfPage } from './page-flaws.js'
-import { pageAt } from './pages.js'
-import { CREDENTIALS, MOST, REQUESTS, stage, withHeaders } from './scene.js'
+import { pageAt } from './pages/pages.js'
+import { beLate } from './time/calm-loop.js'
 
 interface Document {
   paths: Record<string, Record<string, { operationId: string, responses: Record<string, object> }>>

@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
-import { STORES, appOnPort, type AppOnPort } from './app-on-port.js'
-import { bag } from './bag.js'
+import { STORES, appOnPort, type AppOnPort } from './apps/app-on-port.js'
+import { bag } from './apps/bag.js'
 import { keyOf } from './helper.js'
-import { until } from './loop-clock.js'
-import { openStore, stop, watched } from './watched-store.js'
+import { openStore, stop, watched } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
 
 test('a logout ends every live session that the request presents', async (t) => {
   const outs: Record<string, (request: FastifyRequest) => unknown> = {

@@ -5,10 +5,10 @@ import { createRequire } from 'node:module'
 import { test, type Test } from 'tap'
 import { expressStore } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
-import { bag, type Bag } from './bag.js'
-import { Client, cookiesSetBy, type Answer } from './client.js'
+import { bag, type Bag } from './apps/bag.js'
+import { Client, cookiesSetBy, type Answer } from './clients/client.js'
 import { buildHost, formerKey, testKey } from './helper.js'
-import { pageAt } from './pages.js'
+import { pageAt } from './pages/pages.js'
 
 /**
  * What the README of @fastify/session 11 documents, one scenario for each behavior. It runs on both, and hatcheck either does

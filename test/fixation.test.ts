@@ -3,11 +3,11 @@ import type { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { AS_PROGRAM } from './accept.js'
-import { Client, userOf } from './client.js'
+import { AS_PROGRAM } from './clients/accept.js'
+import { Client, userOf } from './clients/client.js'
 import { build, keyOf, needs } from './helper.js'
-import { connect, startRedis } from './redis.js'
-import { inTwoSteps, kinds, openStore, stop, watched } from './watched-store.js'
+import { connect, startRedis } from './programs/redis.js'
+import { inTwoSteps, kinds, openStore, stop, watched } from './stores/watched-store.js'
 
 for (const kind of kinds) test(`session fixation fails, over ${kind}`, async (t) => { await fixation(t, openStore(t, kind)) })
 

@@ -3,11 +3,11 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { flashesOf, type Flash } from '../plugins/session/request/flash-messages.js'
 import { OWN_PREFIX } from '../plugins/store/identity.js'
-import { bag } from './bag.js'
-import { Client, type Answer } from './client.js'
+import { bag } from './apps/bag.js'
+import { Client, type Answer } from './clients/client.js'
 import { buildHost, needs } from './helper.js'
-import { startRedis } from './redis.js'
-import { breakable, openStore, watched } from './watched-store.js'
+import { startRedis } from './programs/redis.js'
+import { breakable, openStore, watched } from './stores/watched-store.js'
 
 async function host (t: Test, options: HatcheckOptions): Promise<FastifyInstance> {
   const fastify = await buildHost(t, options)

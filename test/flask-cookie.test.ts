@@ -1,8 +1,8 @@
 import { test } from 'tap'
 import { deflateSync } from 'node:zlib'
 import { createFlaskSigner } from '../plugins/storage/flask/signature.js'
-import { endAlike, exchange, flaskCodec, flaskLifetime, flaskSecret, flaskTime, needsFlask, startFlask, textIn } from './flask.js'
-import { Random } from './random.js'
+import { Random } from './inputs/random.js'
+import { endAlike, exchange, flaskCodec, flaskLifetime, flaskSecret, flaskTime, needsFlask, startFlask, textIn } from './programs/flask.js'
 
 const signer = createFlaskSigner([Buffer.from(flaskSecret)])
 /** A cookie with any payload, signed with the right key. */

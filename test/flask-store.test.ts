@@ -3,10 +3,10 @@ import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
 import { createFlaskSigner } from '../plugins/storage/flask/signature.js'
-import { Client, cookiesSetBy, type Headers } from './client.js'
-import { textIn } from './flask.js'
+import { messagesInto } from './apps/log-lines.js'
+import { Client, cookiesSetBy, type Headers } from './clients/client.js'
 import { build, buildHost, newFastify, testKey } from './helper.js'
-import { messagesInto } from './log-lines.js'
+import { textIn } from './programs/flask.js'
 
 const OPTIONS = { sessionStore: 'flask:memory:', sessionRevocation: 'none' } as const
 const seconds = (): number => Math.floor(Date.now() / 1000)

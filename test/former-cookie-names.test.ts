@@ -3,9 +3,9 @@ import { test, type Test } from 'tap'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
 import type { CompleteSessionStore } from '../plugins/store/traits.js'
-import { Client } from './client.js'
+import { Client } from './clients/client.js'
 import { buildHost, testKey } from './helper.js'
-import { openStore, watched } from './watched-store.js'
+import { openStore, watched } from './stores/watched-store.js'
 
 /** An application whose session cookie has these options. */
 async function app (t: Test, sessionStore: CompleteSessionStore, options: GivenOptions): Promise<FastifyInstance> {

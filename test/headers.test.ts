@@ -3,10 +3,10 @@ import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { visitor, type Visitor } from '../plugins/testing/index.js'
-import { bag, type Bag } from './bag.js'
-import { Client } from './client.js'
+import { bag, type Bag } from './apps/bag.js'
+import { Client } from './clients/client.js'
 import { buildHost, newFastify, testKey } from './helper.js'
-import { openStore, watched } from './watched-store.js'
+import { openStore, watched } from './stores/watched-store.js'
 
 /** The session as a JavaScript application sees it. */
 type Handler = (request: FastifyRequest, session: () => Bag, reply: FastifyReply) => unknown

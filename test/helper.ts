@@ -5,10 +5,10 @@ import type { Test } from 'tap'
 import { hatcheck, hatcheckService, type HatcheckOptions, type ServiceOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
-import type { Answer } from './client.js'
-import './calm-loop.js'
-import './cheap-hashes.js'
 import { checksOf } from './checks/checks.js'
+import type { Answer } from './clients/client.js'
+import './time/calm-loop.js'
+import './time/cheap-hashes.js'
 
 /** An obvious test key, made at run time, and as strong as a random one. */
 export const testKey = `key for tests only: ${createHash('sha256').update('tests').digest('hex')}`

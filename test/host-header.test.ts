@@ -4,8 +4,8 @@ import http2 from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 import { hatcheck } from '../app.js'
+import { exchange } from './clients/raw-client.js'
 import { build, buildHost, testKey } from './helper.js'
-import { exchange } from './raw-client.js'
 
 const authenticate = (name: string): { name: string } => ({ name })
 

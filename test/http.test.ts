@@ -4,11 +4,11 @@ import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
 import { checksOf } from './checks/checks.js'
-import { AS_PROGRAM } from './accept.js'
-import { Client, logIn, userOf } from './client.js'
-import { exchange } from './raw-client.js'
+import { AS_PROGRAM } from './clients/accept.js'
+import { Client, logIn, userOf } from './clients/client.js'
+import { exchange } from './clients/raw-client.js'
 import { build, newFastify, sessionCookieOf, testKey, turn } from './helper.js'
-import { breakable, openStore } from './watched-store.js'
+import { breakable, openStore } from './stores/watched-store.js'
 
 /** Every address, and the methods that it takes. */
 const TAKES: Record<string, string> = {

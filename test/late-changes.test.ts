@@ -6,9 +6,9 @@ import { Readable } from 'node:stream'
 import { test } from 'tap'
 import { WebSocket } from 'ws'
 import { requireLogin } from '../app.js'
-import { appOnPort, STORES } from './app-on-port.js'
-import { bag } from './bag.js'
-import { until } from './loop-clock.js'
+import { appOnPort, STORES } from './apps/app-on-port.js'
+import { bag } from './apps/bag.js'
+import { until } from './time/loop-clock.js'
 
 const LATER: Record<string, (fastify: FastifyInstance, early: boolean, work: (request: FastifyRequest) => void) => void> = {
   'an onSend hook': (fastify, _early, work) => { fastify.addHook('onSend', async (request) => { work(request) }) },

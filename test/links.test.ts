@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { checkout } from './fixtures/child.js'
-import { allPages, anchorsOf, guides, pageAt } from './pages.js'
+import { allPages, anchorsOf, guides, pageAt } from './pages/pages.js'
+import { checkout } from './processes/child.js'
 
 /** A link or an image, in Markdown or in HTML, that stays in the repository. */
 const LINK = /(?:\]\(|\b(?:src|srcset|href)=")(?!https?:|mailto:)([^)"\s#]*)(?:#([^)"\s]+))?[)"]/g

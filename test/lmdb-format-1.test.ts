@@ -4,10 +4,10 @@ import { DEFAULT_REALM, hashIn, keyPrefix } from '../plugins/common/realm.js'
 import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import type { SessionRecord } from '../plugins/store/sessions.js'
 import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
-import { fastFolder } from './fast-folder.js'
-import { openLmdb } from './open-lmdb.js'
-import { hatcheckProcess, type Ended } from './service.js'
-import { HOUR } from './units.js'
+import { hatcheckProcess, type Ended } from './processes/service.js'
+import { fastFolder } from './stores/fast-folder.js'
+import { openLmdb } from './stores/open-lmdb.js'
+import { HOUR } from './time/units.js'
 
 const START = recordOf().createdAt
 const keyOf = (name: string): string => hashIn(DEFAULT_REALM, name)

@@ -2,7 +2,7 @@ import { open } from 'lmdb'
 import { test, type Test } from 'tap'
 import { LmdbStore } from '../plugins/storage/lmdb/sessions.js'
 import { recordOf, replacementOf } from '../plugins/store/contract/index.js'
-import { fastFolder } from './fast-folder.js'
+import { fastFolder } from './stores/fast-folder.js'
 
 const START = recordOf().createdAt
 /** More than the store takes from an index at once. */

@@ -10,11 +10,11 @@ import { LmdbWriter } from '../plugins/storage/lmdb/writer.js'
 import { recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import type { SessionChanges } from '../plugins/store/record.js'
 import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
-import { fastFolder } from './fast-folder.js'
-import { checkout, childEnvironment, compiledFixture } from './fixtures/child.js'
 import { gate, turn } from './helper.js'
-import { holdTime } from './held-time.js'
-import { HOUR } from './units.js'
+import { checkout, childEnvironment, compiledFixture } from './processes/child.js'
+import { fastFolder } from './stores/fast-folder.js'
+import { holdTime } from './time/held-time.js'
+import { HOUR } from './time/units.js'
 
 const START = recordOf().createdAt
 const LEEWAY = HOUR / 20

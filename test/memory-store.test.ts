@@ -3,7 +3,7 @@ import { MemoryRevocations } from '../plugins/storage/memory/revocations.js'
 import { MemoryStore } from '../plugins/storage/memory/sessions.js'
 import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import { TOMBSTONE_MS, type SessionFields, type SessionRecord } from '../plugins/store/sessions.js'
-import { START } from './units.js'
+import { START } from './time/units.js'
 
 const MIB = 1_048_576
 

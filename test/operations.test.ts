@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { test } from 'tap'
 import { visitor } from '../plugins/testing/index.js'
+import { logInto } from './apps/log-lines.js'
+import { allFrom, openSocket, statusLines } from './clients/raw-client.js'
 import { build, buildHost, needs } from './helper.js'
-import { logInto } from './log-lines.js'
-import { until } from './loop-clock.js'
-import { allFrom, openSocket, statusLines } from './raw-client.js'
-import { startRedis } from './redis.js'
-import { startService } from './service.js'
-import { breakable, openStore, watched } from './watched-store.js'
+import { startService } from './processes/service.js'
+import { startRedis } from './programs/redis.js'
+import { breakable, openStore, watched } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
 
 const authenticate = (name: string): { name: string } => ({ name })
 

@@ -6,12 +6,12 @@ import { hatcheck } from '../app.js'
 import { readEnvironment } from '../plugins/config/environment.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { createStyle } from '../plugins/view/style.js'
-import { AS_BROWSER } from './accept.js'
-import type { Answer } from './client.js'
-import { startProgram } from './fixtures/child.js'
+import { AS_BROWSER } from './clients/accept.js'
+import type { Answer } from './clients/client.js'
 import { build, buildHost, newFastify, testKey } from './helper.js'
-import { pageAt } from './pages.js'
-import { blocksOf } from './walk.js'
+import { pageAt } from './pages/pages.js'
+import { blocksOf } from './pages/walk.js'
+import { startProgram } from './processes/child.js'
 
 async function loginPage (t: Test, options: GivenOptions): Promise<Answer> {
   const fastify = await buildHost(t, { routes: true, signup: 'open', ...options })

@@ -1,7 +1,7 @@
 import tap, { test } from 'tap'
-import { until } from './loop-clock.js'
-import { exchange, openSocket, type RawAnswer } from './raw-client.js'
-import { startService } from './service.js'
+import { exchange, openSocket, type RawAnswer } from './clients/raw-client.js'
+import { startService } from './processes/service.js'
+import { until } from './time/loop-clock.js'
 
 const FORM = 'client_name=Harry&password=a+long+password'
 const LOGIN = `POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${FORM.length}\r\n\r\n${FORM}`

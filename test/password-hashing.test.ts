@@ -1,9 +1,9 @@
 import { test } from 'tap'
 import { hashPassword, verifyPassword } from '../plugins/accounts/password.js'
-import { openOffice } from './account-office.js'
-import { realHashes } from './cheap-hashes.js'
-import { Client } from './client.js'
+import { openOffice } from './apps/account-office.js'
+import { Client } from './clients/client.js'
 import { build, gate } from './helper.js'
+import { realHashes } from './time/cheap-hashes.js'
 
 const GOOD = 'correct horse battery'
 const OTHER = 'staple of something else'

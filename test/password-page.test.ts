@@ -1,9 +1,9 @@
 import { test } from 'tap'
-import { AS_BROWSER, AS_PROGRAM } from './accept.js'
-import './cheap-hashes.js'
-import { Client } from './client.js'
+import { OLD, change, loggedIn, service } from './apps/password-service.js'
+import { AS_BROWSER, AS_PROGRAM } from './clients/accept.js'
+import { Client } from './clients/client.js'
 import { buildHost } from './helper.js'
-import { OLD, change, loggedIn, service } from './password-service.js'
+import './time/cheap-hashes.js'
 
 const NEW = 'staple of something else'
 const OTHER = 'a third one, not yet used'

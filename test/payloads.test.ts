@@ -3,9 +3,9 @@ import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { test } from 'tap'
 import { requireLogin } from '../app.js'
-import { Client } from './client.js'
+import { Client } from './clients/client.js'
 import { buildHost, gate } from './helper.js'
-import { breakable, openStore, watched } from './watched-store.js'
+import { breakable, openStore, watched } from './stores/watched-store.js'
 
 // What becomes of a body that is a stream while, or because, the session is committed.
 

@@ -1,12 +1,12 @@
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tap, { test, type Test } from 'tap'
-import { Client, userOf } from './client.js'
-import { checkout, fixture, preloading, startProgram } from './fixtures/child.js'
+import { Client, userOf } from './clients/client.js'
+import { allFrom, openSocket, statusLines } from './clients/raw-client.js'
 import { needs, testKey } from './helper.js'
-import { until } from './loop-clock.js'
-import { allFrom, openSocket, statusLines } from './raw-client.js'
-import { Curl, hatcheckProcess, startService, type CurlAnswer, type Service } from './service.js'
+import { checkout, fixture, preloading, startProgram } from './processes/child.js'
+import { Curl, hatcheckProcess, startService, type CurlAnswer, type Service } from './processes/service.js'
+import { until } from './time/loop-clock.js'
 
 // Some fifty services are started here, one after another.
 tap.setTimeout(600_000)

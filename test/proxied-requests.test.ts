@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 import { hatcheckService } from '../app.js'
 import { trustedProxies } from '../plugins/config/trusted-proxies.js'
-import { Client, type Answer } from './client.js'
+import { Client, type Answer } from './clients/client.js'
+import { exchange } from './clients/raw-client.js'
 import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
-import { exchange } from './raw-client.js'
 
 /** Sends a request over a connection of its own. */
 async function raw (fastify: FastifyInstance, lines: string[]): Promise<{ status: number, cookie: string | undefined, text: string }> {

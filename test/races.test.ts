@@ -1,12 +1,12 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { test, type Test } from 'tap'
-import { bag, type Bag } from './bag.js'
-import { Client } from './client.js'
+import { bag, type Bag } from './apps/bag.js'
+import { cookieOf, ends, loggedIn, post, see, shop } from './apps/racing-app.js'
+import { Client } from './clients/client.js'
 import { buildHost, formerKey, keyOf, testKey } from './helper.js'
-import { until } from './loop-clock.js'
-import { cookieOf, ends, loggedIn, post, see, shop } from './racing-app.js'
-import { START } from './units.js'
-import { breakable, inTwoSteps, kinds, openStore, stop, watched } from './watched-store.js'
+import { breakable, inTwoSteps, kinds, openStore, stop, watched } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
+import { START } from './time/units.js'
 
 /** Harry logs out while one of his requests is paused; the request then continues. Returns its answer. */
 async function logOutDuring (t: Test, fastify: FastifyInstance, pause: ReturnType<typeof stop>, url: string): Promise<LightMyRequestResponse> {

@@ -4,15 +4,15 @@ import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { t } from 'tap'
 import * as hatcheck from '../app.js'
-import { checkout, run, startProgram } from './fixtures/child.js'
 import * as loginErrors from '../plugins/login/errors.js'
 import * as sessionErrors from '../plugins/session/model/errors.js'
-import { Client } from './client.js'
+import { Client } from './clients/client.js'
 import { needs, testKey } from './helper.js'
-import { defaultOf, renderedPage, rows } from './options-page.js'
-import { allPages, guides, pageAt } from './pages.js'
-import { startService } from './service.js'
-import { assertShown, blocksOf, stepsOf } from './walk.js'
+import { defaultOf, renderedPage, rows } from './pages/options-page.js'
+import { allPages, guides, pageAt } from './pages/pages.js'
+import { assertShown, blocksOf, stepsOf } from './pages/walk.js'
+import { checkout, run, startProgram } from './processes/child.js'
+import { startService } from './processes/service.js'
 
 const readme = pageAt('README.md')
 const manifest = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8'))
@@ -120,7 +120,7 @@ t.test('the example of a route for a new password ends the other sessions and ke
 })
 
 t.test('the table of options matches the code', async (t) => {
-  t.equal(pageAt('docs/options.md'), renderedPage(), 'if not: npx tsx test/options-page.ts')
+  t.equal(pageAt('docs/options.md'), renderedPage(), 'if not: npx tsx test/pages/options-page.ts')
   for (const { option, row, text } of rows) {
     t.not(text.about, '', `${option} has JSDoc`)
     t.ok(text.default.includes(defaultOf(row)), `the @default of ${option} names that of its row`)

@@ -5,8 +5,8 @@ import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import { recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import { TOMBSTONE_MS } from '../plugins/store/sessions.js'
 import { needs } from './helper.js'
-import { until } from './loop-clock.js'
-import { connect, startRedis, type RedisServer } from './redis.js'
+import { connect, startRedis, type RedisServer } from './programs/redis.js'
+import { until } from './time/loop-clock.js'
 
 const START = recordOf().createdAt
 const MANY = 10 * BATCH

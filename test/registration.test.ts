@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { hatcheck, hatcheckService, nextPageOf, type HatcheckOptions, type RouteName } from '../app.js'
 import { ownFolder } from '../plugins/config/own-folder.js'
-import { AS_BROWSER } from './accept.js'
-import { checkout, run } from './fixtures/child.js'
-import { Client } from './client.js'
+import { logInto } from './apps/log-lines.js'
+import { AS_BROWSER } from './clients/accept.js'
+import { Client } from './clients/client.js'
 import { buildHost, newFastify, testKey, turn } from './helper.js'
-import { logInto } from './log-lines.js'
+import { checkout, run } from './processes/child.js'
 
 const authenticate = (name: string, password: string): { name: string } | null => password === 'right' ? { name } : null
 const pages = { secretKey: testKey, sessionStore: 'memory:', routes: true, authenticate } satisfies HatcheckOptions
@@ -262,7 +262,7 @@ test('no page links to a page that is not served', async (t) => {
 })
 
 test('an application with its own store needs authenticate for a page that checks passwords', async (t) => {
-  const { openStore } = await import('./watched-store.js')
+  const { openStore } = await import('./stores/watched-store.js')
   const host = async (routes: RouteName[] | boolean): Promise<void> => { await (await buildHost(t, { sessionStore: openStore(t, 'memory:'), routes })).ready() }
   for (const routes of [true, ['login'], ['sessions', 'logout']] as Array<boolean | RouteName[]>) await t.rejects(host(routes), { code: 'HATCHECK_CONFIG', message: /^authenticate is required beside routes/ })
   await t.resolves(host(['logout', 'verify']))

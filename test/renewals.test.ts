@@ -3,11 +3,11 @@ import { test, type Test } from 'tap'
 import { changesOf, recordOf, replacementOf } from '../plugins/store/contract/index.js'
 import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { bag } from './bag.js'
+import { bag } from './apps/bag.js'
+import { cookieOf, loggedIn, post, see, shop } from './apps/racing-app.js'
 import { keyOf } from './helper.js'
-import { until } from './loop-clock.js'
-import { cookieOf, loggedIn, post, see, shop } from './racing-app.js'
-import { breakable, inTwoSteps, kinds, openStore, stop, watched } from './watched-store.js'
+import { breakable, inTwoSteps, kinds, openStore, stop, watched } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
 
 test('a renewal keeps its user and neither loses nor revives a session', async (t) => {
   const everything = ['client_name', 'authenticatedAt', 'apple', 'pear', 'plum'] as never[]

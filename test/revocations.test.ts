@@ -1,17 +1,17 @@
 import * as lmdb from 'lmdb'
 import { test, type Test } from 'tap'
+import { parseRedisUrl } from '../plugins/config/redis-url.js'
 import { examineLmdb } from '../plugins/storage/lmdb/doctor.js'
 import { MemoryRevocations } from '../plugins/storage/memory/revocations.js'
 import { examineRedis } from '../plugins/storage/redis/doctor.js'
 import { RedisRevocations } from '../plugins/storage/redis/revocations.js'
-import { parseRedisUrl } from '../plugins/config/redis-url.js'
 import { storeContract } from '../plugins/store/contract/index.js'
 import { isRevoked, type RevocationStore } from '../plugins/store/revocations.js'
-import { browserStore } from './browser-store.js'
 import { needs } from './helper.js'
-import { openLmdb } from './open-lmdb.js'
-import { connect, startRedis } from './redis.js'
-import { START } from './units.js'
+import { connect, startRedis } from './programs/redis.js'
+import { browserStore } from './stores/browser-store.js'
+import { openLmdb } from './stores/open-lmdb.js'
+import { START } from './time/units.js'
 
 const LATER = START + 3_600_000
 

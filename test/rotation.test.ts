@@ -13,12 +13,12 @@ import { resolveConfig } from '../plugins/config/resolve.js'
 import { openKeyring } from '../plugins/tickets/keyring.js'
 import { newSecret } from '../plugins/tickets/secrets.js'
 import { createTicketSigner } from '../plugins/tickets/ticket.js'
-import { Client } from './client.js'
+import { logInto } from './apps/log-lines.js'
+import { Client } from './clients/client.js'
 import { buildHost, needs, turn } from './helper.js'
-import { logInto } from './log-lines.js'
-import { until } from './loop-clock.js'
-import { Curl, startService } from './service.js'
-import { openStore } from './watched-store.js'
+import { Curl, startService } from './processes/service.js'
+import { openStore } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
 
 const [oldKey, newKey, thirdKey] = [newSecret(), newSecret(), newSecret()]
 

@@ -2,10 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import { inspect } from 'node:util'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService } from '../app.js'
-import { AS_PROGRAM } from './accept.js'
-import { Client, type Answer } from './client.js'
+import { AS_PROGRAM } from './clients/accept.js'
+import { Client, type Answer } from './clients/client.js'
+import { unescaped } from './clients/unescaped.js'
 import { build, buildHost, newFastify, sessionCookieOf, testKey } from './helper.js'
-import { unescaped } from './unescaped.js'
 
 /** Headers that Chromium sends with a navigation. */
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8'

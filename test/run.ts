@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { checkout } from './fixtures/child.js'
+import { checkout } from './processes/child.js'
 
 /** The soak comes first: it takes three minutes and little of the processor. */
 const PROGRAMS: readonly Job[] = [

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'tap'
 import { createSealedCodec } from '../plugins/storage/cookie/sealed.js'
 import type { Carried } from '../plugins/store/carried.js'
-import { bomb, sealAnything, sendForgedCookies } from './forged-cookies.js'
 import { testKey } from './helper.js'
-import { START } from './units.js'
+import { bomb, sealAnything, sendForgedCookies } from './inputs/forged-cookies.js'
+import { START } from './time/units.js'
 
 const MAX_BYTES = 16_384
 const secrets = [Buffer.from(testKey)]

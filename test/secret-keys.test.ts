@@ -1,14 +1,14 @@
 import { readFileSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
+import type { Mode } from '../plugins/config/mode.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
-import type { Mode } from '../plugins/config/mode.js'
 import { secretsOf } from '../plugins/tickets/secrets.js'
-import { logIn, userOf } from './client.js'
-import { messageOf } from './configured.js'
+import { messageOf } from './apps/configured.js'
+import { logIn, userOf } from './clients/client.js'
 import { testKey } from './helper.js'
-import { startService } from './service.js'
+import { startService } from './processes/service.js'
 
 const otherKey = testKey.split('').reverse().join('')
 const GOOD_ONE = '"npx hatcheck secret" prints a good one.'

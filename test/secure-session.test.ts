@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
-import { Client } from './client.js'
+import { Client } from './clients/client.js'
 import { buildHost, gate, newFastify, testKey } from './helper.js'
-import { pageAt } from './pages.js'
-import { blocksOf } from './walk.js'
+import { pageAt } from './pages/pages.js'
+import { blocksOf } from './pages/walk.js'
 
 /**
  * What docs/from-secure-session.md says about @fastify/secure-session, one scenario for each row: run on it, to show that it

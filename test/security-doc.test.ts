@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { t } from 'tap'
 import ts from 'typescript'
 import { resolveConfig } from '../plugins/config/resolve.js'
-import { checkout } from './fixtures/child.js'
 import { testKey } from './helper.js'
-import { guides, pageAt, pagesUnder } from './pages.js'
+import { guides, pageAt, pagesUnder } from './pages/pages.js'
+import { checkout } from './processes/child.js'
 
 /** SECURITY.md and the pages that it links to. */
 const text = ['SECURITY.md', ...pagesUnder('docs/security')].map(pageAt).join('\n')

@@ -1,10 +1,10 @@
 import { test } from 'tap'
 import { storeKey } from '../plugins/tickets/ticket.js'
-import { bag, type Bag } from './bag.js'
-import { Client } from './client.js'
-import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './handler-app.js'
-import { until } from './loop-clock.js'
-import { breakable, kinds, openStore } from './watched-store.js'
+import { bag, type Bag } from './apps/bag.js'
+import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './apps/handler-app.js'
+import { Client } from './clients/client.js'
+import { breakable, kinds, openStore } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
 
 test('regenerate takes a list of keys, and a mistake ends no session', async (t) => {
   const { run } = (await HandlerApp.start(t)).visitor()

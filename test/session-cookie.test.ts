@@ -1,11 +1,11 @@
 import { test } from 'tap'
 import { CookieJar } from 'tough-cookie'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
-import type { Bag } from './bag.js'
-import { Client } from './client.js'
-import { HandlerApp, dataOf, login, logout, type Handler } from './handler-app.js'
-import { DAY, START } from './units.js'
-import { openStore } from './watched-store.js'
+import type { Bag } from './apps/bag.js'
+import { HandlerApp, dataOf, login, logout, type Handler } from './apps/handler-app.js'
+import { Client } from './clients/client.js'
+import { openStore } from './stores/watched-store.js'
+import { DAY, START } from './time/units.js'
 
 test('the Set-Cookie header is exact, for every option', async (t) => {
   const now = (): number => START

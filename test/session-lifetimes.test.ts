@@ -1,11 +1,11 @@
 import { test, type Test } from 'tap'
-import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { steadyClock } from '../plugins/common/clock.js'
-import { Client } from './client.js'
-import { fastFolder } from './fast-folder.js'
-import { HandlerApp, currentUser, login, type Handler } from './handler-app.js'
-import { DAY, HOUR, SECOND, START } from './units.js'
-import { kinds, openStore, watched } from './watched-store.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
+import { HandlerApp, currentUser, login, type Handler } from './apps/handler-app.js'
+import { Client } from './clients/client.js'
+import { fastFolder } from './stores/fast-folder.js'
+import { kinds, openStore, watched } from './stores/watched-store.js'
+import { DAY, HOUR, SECOND, START } from './time/units.js'
 
 test('session.permanent takes only true and false', async (t) => {
   const { run } = (await HandlerApp.start(t)).visitor()

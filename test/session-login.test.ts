@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import assert from 'node:assert/strict'
 import { test } from 'tap'
-import type { Bag } from './bag.js'
-import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './handler-app.js'
-import { ODD_TEXTS, visible } from './odd-text.js'
-import { START } from './units.js'
-import { kinds, openStore } from './watched-store.js'
+import type { Bag } from './apps/bag.js'
+import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './apps/handler-app.js'
+import { ODD_TEXTS, visible } from './inputs/odd-text.js'
+import { kinds, openStore } from './stores/watched-store.js'
+import { START } from './time/units.js'
 
 test('the option permanent of a login takes only true and false, and nobody is logged in otherwise', async (t) => {
   const { run } = (await HandlerApp.start(t)).visitor()

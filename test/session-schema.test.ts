@@ -7,10 +7,10 @@ import { z } from 'zod'
 import { schemaFrom, type StandardSchema } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import hatcheckSession from '../plugins/session/standalone.js'
-import { Client, type Answer } from './client.js'
+import { logInto } from './apps/log-lines.js'
+import { Client, type Answer } from './clients/client.js'
 import { buildHost, keyOf, newFastify, testKey } from './helper.js'
-import { logInto } from './log-lines.js'
-import { openStore } from './watched-store.js'
+import { openStore } from './stores/watched-store.js'
 
 type Bag = Record<string, unknown> & { cart: string[] }
 type Step = (session: FastifyRequest['session'] & Bag, request: FastifyRequest) => unknown

@@ -4,12 +4,12 @@ import { runInNewContext } from 'node:vm'
 import { test } from 'tap'
 import { SessionKeyError, SessionValueError } from '../plugins/session/model/errors.js'
 import { sizeOf } from '../plugins/store/record.js'
-import type { Bag } from './bag.js'
-import { Client } from './client.js'
-import { HandlerApp, dataOf, type Handler } from './handler-app.js'
+import type { Bag } from './apps/bag.js'
+import { HandlerApp, dataOf, type Handler } from './apps/handler-app.js'
+import { Client } from './clients/client.js'
 import { buildHost } from './helper.js'
-import { ODD_TEXTS, visible } from './odd-text.js'
-import { kinds, openStore } from './watched-store.js'
+import { ODD_TEXTS, visible } from './inputs/odd-text.js'
+import { kinds, openStore } from './stores/watched-store.js'
 
 const METHODS = ['get', 'set', 'has', 'pop', 'update', 'clear', 'keys', 'touch', 'regenerate', 'destroy', 'save', 'reload', 'options', 'isModified', 'isSaved']
 const MEMBERS = ['permanent', 'cookie', 'sessionId', 'encryptedSessionId']

@@ -1,11 +1,11 @@
 import { format, inspect } from 'node:util'
 import { test } from 'tap'
 import { storeKey } from '../plugins/tickets/ticket.js'
-import type { Bag } from './bag.js'
-import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './handler-app.js'
-import { logEach, logInto } from './log-lines.js'
-import { HOUR, START } from './units.js'
-import { breakable, kinds, openStore, watched } from './watched-store.js'
+import type { Bag } from './apps/bag.js'
+import { HandlerApp, currentUser, dataOf, login, logout, type Handler } from './apps/handler-app.js'
+import { logEach, logInto } from './apps/log-lines.js'
+import { breakable, kinds, openStore, watched } from './stores/watched-store.js'
+import { HOUR, START } from './time/units.js'
 
 test('the session is an object with its values as properties', async (t) => {
   const { run, cookieHeader: none } = (await HandlerApp.start(t)).visitor()

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { test } from 'tap'
-import { AS_BROWSER, AS_PROGRAM } from './accept.js'
-import './cheap-hashes.js'
-import { Client, userOf, logIn } from './client.js'
+import { AS_BROWSER, AS_PROGRAM } from './clients/accept.js'
+import { Client, userOf, logIn } from './clients/client.js'
 import { build, buildHost } from './helper.js'
-import { MINUTE } from './units.js'
+import './time/cheap-hashes.js'
+import { MINUTE } from './time/units.js'
 
 const PASSWORD = '12345678'
 const CHANGE = { current_password: PASSWORD, new_password: 'chosen by Ron', new_password_again: 'chosen by Ron' }

@@ -8,7 +8,7 @@ import { turns } from '../plugins/store/contract/assertions.js'
 import { accountContract, attemptContract, storeContract, type DefineTest } from '../plugins/store/contract/index.js'
 import type { SessionFields, SessionRecord } from '../plugins/store/record.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { watched } from './watched-store.js'
+import { watched } from './stores/watched-store.js'
 
 /*
  * Stores that are wrong in one way each, such as databases, drivers and collations bring it about. Each has the check that

@@ -11,13 +11,13 @@ import { RedisAttempts } from '../plugins/storage/redis/attempts.js'
 import { RedisStore } from '../plugins/storage/redis/sessions.js'
 import type { AccountStore } from '../plugins/store/accounts.js'
 import type { AttemptStore } from '../plugins/store/attempts.js'
-import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
 import { accountContract, attemptContract, changesOf, recordOf, replacementOf, storeContract } from '../plugins/store/contract/index.js'
+import { replaceInTwoSteps } from '../plugins/store/replace-in-two-steps.js'
 import { withEveryTrait, type CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
-import { openLmdb } from './open-lmdb.js'
 import { needs } from './helper.js'
-import { connect, startRedis } from './redis.js'
-import { inTwoSteps, kinds, openStore, watched, type StoreCall } from './watched-store.js'
+import { connect, startRedis } from './programs/redis.js'
+import { openLmdb } from './stores/open-lmdb.js'
+import { inTwoSteps, kinds, openStore, watched, type StoreCall } from './stores/watched-store.js'
 
 test('the memory store keeps the contract', async (t) => {
   storeContract((name, run) => t.test(name, run), (options) => new MemoryStore(options))

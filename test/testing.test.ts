@@ -5,10 +5,10 @@ import type { GivenOptions } from '../plugins/config/options.js'
 import { hatcheckSession } from '../plugins/session/standalone.js'
 import { CookieJar } from '../plugins/testing/cookie-jar.js'
 import { testClock, visitor, type Span } from '../plugins/testing/index.js'
-import { buildHost, needs, newFastify, testKey } from './helper.js'
 import { answersMayShowSecrets } from './checks/checks.js'
-import { startRedis } from './redis.js'
-import { inTwoSteps, kinds, openStore, watched } from './watched-store.js'
+import { buildHost, needs, newFastify, testKey } from './helper.js'
+import { startRedis } from './programs/redis.js'
+import { inTwoSteps, kinds, openStore, watched } from './stores/watched-store.js'
 
 interface Values { cart?: string[], n?: number }
 

@@ -4,10 +4,10 @@ import { steadyClock } from '../plugins/common/clock.js'
 import type { SessionStore } from '../plugins/store/sessions.js'
 import { visitor, type Visitor } from '../plugins/testing/index.js'
 import { buildHost, needs } from './helper.js'
-import { until } from './loop-clock.js'
-import { startRedis } from './redis.js'
-import { HOUR, MINUTE, START } from './units.js'
-import { kinds, openStore, watched } from './watched-store.js'
+import { startRedis } from './programs/redis.js'
+import { kinds, openStore, watched } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
+import { HOUR, MINUTE, START } from './time/units.js'
 
 const YEAR = 365 * 24 * HOUR
 

@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { test } from 'tap'
 import { requireLogin } from '../app.js'
-import { STORES, appOnPort } from './app-on-port.js'
-import { bag, type Bag } from './bag.js'
+import { STORES, appOnPort } from './apps/app-on-port.js'
+import { bag, type Bag } from './apps/bag.js'
 import { turn } from './helper.js'
-import { until } from './loop-clock.js'
-import { openStore, watched } from './watched-store.js'
+import { openStore, watched } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
 
 test('while the store is down, no call to it causes an unhandled rejection', async (t) => {
   for (const isSync of [true, false]) {

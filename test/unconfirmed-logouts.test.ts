@@ -1,9 +1,9 @@
 import { test } from 'tap'
-import { bag } from './bag.js'
+import { bag } from './apps/bag.js'
+import { loggedIn, post, see, shop } from './apps/racing-app.js'
 import { keyOf } from './helper.js'
-import { until } from './loop-clock.js'
-import { loggedIn, post, see, shop } from './racing-app.js'
-import { breakable, kinds, openStore } from './watched-store.js'
+import { breakable, kinds, openStore } from './stores/watched-store.js'
+import { until } from './time/loop-clock.js'
 
 test('a logout that cannot be stored is unconfirmed, and its ticket is refused', async (t) => {
   for (const kind of kinds) {

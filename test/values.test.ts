@@ -1,11 +1,11 @@
 import { test, type Test } from 'tap'
-import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { fieldsWith } from '../app.js'
+import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { OWN_PREFIX } from '../plugins/store/identity.js'
-import { Client, type Answer } from './client.js'
+import { Client, type Answer } from './clients/client.js'
 import { build, buildHost, needs } from './helper.js'
-import { startRedis } from './redis.js'
-import { breakable, kinds, openStore, stop, watched } from './watched-store.js'
+import { startRedis } from './programs/redis.js'
+import { breakable, kinds, openStore, stop, watched } from './stores/watched-store.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const url = (key: string): string => `/session/${encodeURIComponent(key)}`

@@ -4,11 +4,11 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { visitor } from '../plugins/testing/index.js'
 import { namesOf } from '../routes/verify/names.js'
-import { Client } from './client.js'
+import { logInto, parsedLogInto } from './apps/log-lines.js'
+import { Client } from './clients/client.js'
 import { build, buildHost, needs, testKey, turn } from './helper.js'
-import { logInto, parsedLogInto } from './log-lines.js'
-import { startRedis } from './redis.js'
-import { breakable, kinds, openStore, watched } from './watched-store.js'
+import { startRedis } from './programs/redis.js'
+import { breakable, kinds, openStore, watched } from './stores/watched-store.js'
 
 type Asking = Omit<InjectOptions, 'query'> & { query?: string }
 type ServiceOptions = HatcheckOptions & { mode?: 'service' | 'demo' }

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { Client } from './client.js'
+import { Client } from './clients/client.js'
 import { build } from './helper.js'
 
 // The same over a real curl and a real process: the walk-throughs of the pages, in readme.test.ts.

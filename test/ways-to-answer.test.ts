@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
-import { STORES, appOnPort, closed, type Received } from './app-on-port.js'
-import { bag, type Bag } from './bag.js'
-import { until } from './loop-clock.js'
+import { STORES, appOnPort, closed, type Received } from './apps/app-on-port.js'
+import { bag, type Bag } from './apps/bag.js'
+import { until } from './time/loop-clock.js'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 

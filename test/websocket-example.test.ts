@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'tap'
-import { checkout } from './fixtures/child.js'
+import { checkout } from './processes/child.js'
 
 const example = async (file: string): Promise<Record<string, (...given: unknown[]) => unknown>> =>
   await import(pathToFileURL(join(checkout, 'examples/websocket', file)).href)

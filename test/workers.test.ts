@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { requestFrom, respondTo, type Channel } from '../plugins/workers/ipc.js'
 import { MetricsOfWorkers } from '../plugins/workers/metrics-of-workers.js'
 import { waitAfter } from '../plugins/workers/primary.js'
-import { compiledFixture, run } from './fixtures/child.js'
+import { compiledFixture, run } from './processes/child.js'
 
 /** More than any test takes. */
 const LONG_MS = 600_000

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client, cookiesSetBy, type Answer } from '../../test/client.js'
+import { Client, cookiesSetBy, type Answer } from '../../test/clients/client.js'
 import type { Gate } from './gates.js'
 import type { Key, Seen } from './peers/visit.js'
 

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { extname, join } from 'node:path'
-import { checkout } from '../../test/fixtures/child.js'
+import { checkout } from '../../test/processes/child.js'
 import { endProcess } from '../processes.js'
 import type { Peer } from './peers/index.js'
 

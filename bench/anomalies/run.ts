@@ -1,6 +1,6 @@
-import type { Lifetime } from '../../test/scope.js'
-import { cases, type CaseName } from './cases/index.js'
+import type { Lifetime } from '../../test/processes/scope.js'
 import type { Case } from './cases/case.js'
+import { cases, type CaseName } from './cases/index.js'
 import { peers, type Peer, type PeerName } from './peers/index.js'
 import { setStage, type Stage } from './stage.js'
 

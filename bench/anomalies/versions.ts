@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkout } from '../../test/fixtures/child.js'
+import { checkout } from '../../test/processes/child.js'
 import { versionOf as versionOfPeer } from '../peers.js'
 import { PYTHON } from './process.js'
 

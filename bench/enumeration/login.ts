@@ -1,5 +1,5 @@
 import type { Agent } from 'node:http'
-import { Client, type Answer } from '../../test/client.js'
+import { Client, type Answer } from '../../test/clients/client.js'
 
 export const ATTACKERS = 500
 export const RIGHT = 'correct horse battery'

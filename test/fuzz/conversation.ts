@@ -1,4 +1,4 @@
-import { openSocket, readAnswer, type RawAnswer } from '../raw-client.js'
+import { openSocket, readAnswer, type RawAnswer } from '../clients/raw-client.js'
 import { SMUGGLED, type Production } from './grammar.js'
 
 /** The bytes sent over one connection, and how they are sent. */

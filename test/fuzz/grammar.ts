@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http'
-import type { RawAnswer } from '../raw-client.js'
-import type { Random } from '../random.js'
+import type { RawAnswer } from '../clients/raw-client.js'
+import type { Random } from '../inputs/random.js'
 
 /** A logged-in user whose name is stored in the session under `whose`. */
 export interface Visitor {

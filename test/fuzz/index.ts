@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { integer, readCommandLine } from '../../bench/command-line.js'
-import { scope } from '../scope.js'
-import { newSeed } from '../random.js'
+import { newSeed } from '../inputs/random.js'
+import { scope } from '../processes/scope.js'
 import { describe, fuzz } from './fuzz.js'
 
 const { requests, seed, connection } = readCommandLine('npm run fuzz -- [--requests 1000000] [--seed N] [--connection N]', () => {

@@ -1,9 +1,9 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { test } from 'tap'
-import { cookiesSetBy } from '../client.js'
+import { libraries, oldApp } from '../apps/old-apps.js'
+import { cookiesSetBy } from '../clients/client.js'
 import { buildHost } from '../helper.js'
-import { libraries, oldApp } from '../old-apps.js'
-import { openStore } from '../watched-store.js'
+import { openStore } from '../stores/watched-store.js'
 
 const BROWSERS = 10_000
 /** How many browsers are under way at a time. */

@@ -4,8 +4,8 @@ import { test } from 'tap'
 import { cases, type CaseName } from '../../bench/anomalies/cases/index.js'
 import { sectionOf } from '../../bench/anomalies/page.js'
 import { runPeer } from '../../bench/anomalies/run.js'
-import { checkout } from '../fixtures/child.js'
-import { pageAt } from '../pages.js'
+import { pageAt } from '../pages/pages.js'
+import { checkout } from '../processes/child.js'
 
 // `npm run anomalies` runs every case against every peer. Here hatcheck must hold in each, and a peer that is known to show two
 // of the anomalies must show them: a script that sees nothing anywhere would prove nothing.

@@ -1,13 +1,13 @@
 import { cpSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { freePort } from '../free-port.js'
-import { openLmdb } from '../open-lmdb.js'
-import { Client, logIn, passwordOf, userOf } from '../client.js'
+import { Client, logIn, passwordOf, userOf } from '../clients/client.js'
 import { keyOf, testKey } from '../helper.js'
-import { until } from '../loop-clock.js'
-import { hatcheckProcess, startService } from '../service.js'
-import { mountSmallDisk, needsMounting } from '../small-disk.js'
+import { freePort } from '../processes/free-port.js'
+import { hatcheckProcess, startService } from '../processes/service.js'
+import { mountSmallDisk, needsMounting } from '../programs/small-disk.js'
+import { openLmdb } from '../stores/open-lmdb.js'
+import { until } from '../time/loop-clock.js'
 
 const env = { SECRET_KEY: testKey, SIGNUP: 'open' }
 

@@ -4,7 +4,7 @@ import t from 'tap'
 import { assertAlike, check, type Pages } from '../../bench/check.js'
 import type { Contender } from '../../bench/contenders/contender.js'
 import { allContenders, obstacleTo } from '../../bench/contenders/index.js'
-import { startRedis } from '../redis.js'
+import { startRedis } from '../programs/redis.js'
 
 // What the bench measures, without measuring: a contender that answers wrongly would be a fast one.
 

@@ -3,10 +3,10 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 import tap, { test, type Test } from 'tap'
-import { checkout } from '../fixtures/child.js'
 import type { GivenOptions } from '../../plugins/config/options.js'
 import { buildHost, needs } from '../helper.js'
-import { startService } from '../service.js'
+import { checkout } from '../processes/child.js'
+import { startService } from '../processes/service.js'
 
 // A browser on a busy machine is slow.
 tap.setTimeout(800_000)

@@ -3,11 +3,11 @@ import { maxHeaderSize } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import tap, { test, type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
-import { Client } from '../client.js'
+import { Client } from '../clients/client.js'
+import { RawClient } from '../clients/raw-client.js'
 import { buildHost } from '../helper.js'
-import { RawClient } from '../raw-client.js'
-import { Random } from '../random.js'
-import { openStore, watched } from '../watched-store.js'
+import { Random } from '../inputs/random.js'
+import { openStore, watched } from '../stores/watched-store.js'
 
 tap.setTimeout(200_000)
 

@@ -1,9 +1,9 @@
 import { test } from 'tap'
-import { Client, logIn, userOf } from '../client.js'
-import { fastFolder } from '../fast-folder.js'
+import { Client, logIn, userOf } from '../clients/client.js'
 import { needs, testKey } from '../helper.js'
-import { startRedis } from '../redis.js'
-import { startService } from '../service.js'
+import { startService } from '../processes/service.js'
+import { startRedis } from '../programs/redis.js'
+import { fastFolder } from '../stores/fast-folder.js'
 
 // What is answered holds after a kill as well: the torture has an application with sessions in cookies.
 

@@ -1,8 +1,8 @@
 import { test } from 'tap'
-import { Client } from '../client.js'
-import { ORIGINS, PARTNER, SITES, headersOf, mayChange, type Site } from '../cross-site.js'
+import { Client } from '../clients/client.js'
+import { ORIGINS, PARTNER, SITES, headersOf, mayChange, type Site } from '../clients/cross-site.js'
 import { build } from '../helper.js'
-import { openStore, watched, type StoreCall } from '../watched-store.js'
+import { openStore, watched, type StoreCall } from '../stores/watched-store.js'
 
 test('of all methods, addresses, origins and body types, only allowed requests change anything', async (t) => {
   let changes = 0

@@ -3,11 +3,11 @@ import type { FastifyRequest } from 'fastify'
 import assert from 'node:assert/strict'
 import { test, type Test } from 'tap'
 import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
-import { Client } from '../client.js'
-import { Director } from '../director.js'
-import { fastFolder } from '../fast-folder.js'
+import { Client } from '../clients/client.js'
 import { buildHost, keyOf } from '../helper.js'
-import { inTwoSteps, kinds, openStore, watched } from '../watched-store.js'
+import { Director } from '../models/director.js'
+import { fastFolder } from '../stores/fast-folder.js'
+import { inTwoSteps, kinds, openStore, watched } from '../stores/watched-store.js'
 
 /** The same runs each time; another seed plays others. */
 const SEED = Number(process.env['HATCHECK_SEED'] ?? 7)

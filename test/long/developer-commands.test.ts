@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { checkout, run } from '../fixtures/child.js'
+import { checkout, run } from '../processes/child.js'
 
 const { scripts } = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
 const names = ['torture', 'soak', 'fuzz', 'simulate', 'enumeration', 'anomalies', 'worst-case', ...Object.keys(scripts).filter((name) => name.startsWith('bench'))]

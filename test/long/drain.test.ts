@@ -3,11 +3,11 @@ import { Agent } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test, type Test } from 'tap'
-import { Client } from '../client.js'
-import { fastFolder } from '../fast-folder.js'
-import { until } from '../loop-clock.js'
-import { openSocket, readAnswer } from '../raw-client.js'
-import { startService, workersOf } from '../service.js'
+import { Client } from '../clients/client.js'
+import { openSocket, readAnswer } from '../clients/raw-client.js'
+import { startService, workersOf } from '../processes/service.js'
+import { fastFolder } from '../stores/fast-folder.js'
+import { until } from '../time/loop-clock.js'
 
 /** How long the load lasts before the signal. */
 const LOAD_MS = 400

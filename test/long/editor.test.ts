@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { t } from 'tap'
 import ts from 'typescript'
-import { checkout, run } from '../fixtures/child.js'
-import { rows } from '../options-page.js'
-import { guides, pageAt } from '../pages.js'
-import { blocksOf } from '../walk.js'
+import { rows } from '../pages/options-page.js'
+import { guides, pageAt } from '../pages/pages.js'
+import { blocksOf } from '../pages/walk.js'
+import { checkout, run } from '../processes/child.js'
 
 t.test('the TypeScript examples in the documentation compile with strict', async (t) => {
   // The names on the page about other plugins would count for all: test/long/other-plugin-types.test.ts compiles that example.

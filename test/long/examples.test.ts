@@ -4,10 +4,10 @@ import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
-import { checkout, childEnvironment, run } from '../fixtures/child.js'
 import { needs } from '../helper.js'
-import { pack } from '../pack.js'
-import { assertShown, blocksOf, stepsOf } from '../walk.js'
+import { pack } from '../pages/pack.js'
+import { assertShown, blocksOf, stepsOf } from '../pages/walk.js'
+import { checkout, childEnvironment, run } from '../processes/child.js'
 
 // Each example is an application with a README: the first shell block installs and starts it, the second one uses it.
 

@@ -1,5 +1,5 @@
 import tap, { test } from 'tap'
-import { exchange, needsFlask, startFlask } from '../flask.js'
+import { exchange, needsFlask, startFlask } from '../programs/flask.js'
 
 tap.setTimeout(600_000)
 

@@ -1,6 +1,6 @@
 import tap, { test } from 'tap'
 import { describe, fuzz } from '../fuzz/fuzz.js'
-import { newSeed } from '../random.js'
+import { newSeed } from '../inputs/random.js'
 
 tap.setTimeout(200_000)
 

@@ -6,12 +6,12 @@ import { test, type Test } from 'tap'
 import type { GivenOptions as HatcheckOptions } from '../../plugins/config/options.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
-import { Director } from '../director.js'
-import { fastFolder } from '../fast-folder.js'
+import { addSessionRoutes, type Seen } from '../apps/session-routes.js'
 import { buildHost, keyOf, needs } from '../helper.js'
-import { connect, startRedis } from '../redis.js'
-import { addSessionRoutes, type Seen } from '../session-routes.js'
-import { kinds, openStore, watched } from '../watched-store.js'
+import { Director } from '../models/director.js'
+import { connect, startRedis } from '../programs/redis.js'
+import { fastFolder } from '../stores/fast-folder.js'
+import { kinds, openStore, watched } from '../stores/watched-store.js'
 
 const RUNS = 60
 const PER_USER = 2

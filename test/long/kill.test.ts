@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { Client, userOf } from '../client.js'
-import { startService } from '../service.js'
+import { Client, userOf } from '../clients/client.js'
+import { startService } from '../processes/service.js'
 
 interface Visit {
   name: string

@@ -5,16 +5,16 @@ import { chmodSync, chownSync, closeSync, cpSync, existsSync, mkdirSync, openSyn
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'tap'
-import { recordOf } from '../../plugins/store/contract/index.js'
+import type { Storage } from '../../plugins/storage/common/storage.js'
 import { checkLmdbFiles } from '../../plugins/storage/lmdb/check.js'
 import { openLmdb as openWith } from '../../plugins/storage/lmdb/open.js'
-import { openLmdb } from '../open-lmdb.js'
-import type { Storage } from '../../plugins/storage/common/storage.js'
+import { recordOf } from '../../plugins/store/contract/index.js'
+import { logInto } from '../apps/log-lines.js'
 import { build, needs } from '../helper.js'
-import { logInto } from '../log-lines.js'
-import { until } from '../loop-clock.js'
-import { compiled, hatcheckCli, hatcheckProcess, runServer } from '../service.js'
-import { mountSmallDisk, needsMounting } from '../small-disk.js'
+import { compiled, hatcheckCli, hatcheckProcess, runServer } from '../processes/service.js'
+import { mountSmallDisk, needsMounting } from '../programs/small-disk.js'
+import { openLmdb } from '../stores/open-lmdb.js'
+import { until } from '../time/loop-clock.js'
 
 const open = (folder: string): Storage => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })
 

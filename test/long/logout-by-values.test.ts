@@ -1,16 +1,16 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
 import type { GivenOptions } from '../../plugins/config/options.js'
-import { CLIENT_FIELD } from '../../plugins/store/identity.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
-import { Client, type Answer } from '../client.js'
-import { bag, type Bag } from '../bag.js'
+import { CLIENT_FIELD } from '../../plugins/store/identity.js'
+import type { CompleteSessionStore as SessionStore } from '../../plugins/store/traits.js'
+import { bag, type Bag } from '../apps/bag.js'
+import { logInto } from '../apps/log-lines.js'
+import { Client, type Answer } from '../clients/client.js'
 import { buildHost, needs } from '../helper.js'
-import { logInto } from '../log-lines.js'
-import { connect, startRedis } from '../redis.js'
-import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../watched-store.js'
+import { connect, startRedis } from '../programs/redis.js'
+import { inTwoSteps, openStore, stop, watched, type StoreCall } from '../stores/watched-store.js'
 
 type Ending = (request: FastifyRequest, session: Bag) => unknown
 

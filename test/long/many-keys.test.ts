@@ -2,11 +2,11 @@ import type { FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import type { SessionStore } from '../../plugins/store/sessions.js'
-import { Client } from '../client.js'
-import { bag, type Bag } from '../bag.js'
+import { bag, type Bag } from '../apps/bag.js'
+import { Client } from '../clients/client.js'
 import { buildHost, needs } from '../helper.js'
-import { connect, startRedis } from '../redis.js'
-import { kinds, openStore } from '../watched-store.js'
+import { connect, startRedis } from '../programs/redis.js'
+import { kinds, openStore } from '../stores/watched-store.js'
 
 const FEW = 1_000
 const MANY = 10 * FEW

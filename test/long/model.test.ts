@@ -1,14 +1,14 @@
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { test, type Test } from 'tap'
-import { CookieModel } from '../cookie-model.js'
+import { NOTHING } from '../apps/session-routes.js'
 import { needs } from '../helper.js'
-import { startRedis } from '../redis.js'
-import { fastFolder } from '../fast-folder.js'
-import { Restartable, inCookies, inStore } from '../restartable.js'
-import { SessionModel, type Command, type Model } from '../session-model.js'
-import { NOTHING } from '../session-routes.js'
-import { MINUTE } from '../units.js'
+import { CookieModel } from '../models/cookie-model.js'
+import { SessionModel, type Command, type Model } from '../models/session-model.js'
+import { startRedis } from '../programs/redis.js'
+import { fastFolder } from '../stores/fast-folder.js'
+import { Restartable, inCookies, inStore } from '../stores/restartable.js'
+import { MINUTE } from '../time/units.js'
 
 const CLIENTS = 3
 const USERS = ['Harry', 'Sally']

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { t } from 'tap'
 import { DECORATIONS } from '../../plugins/common/decorators.js'
-import { checkout, copySources, run } from '../fixtures/child.js'
-import { pageAt } from '../pages.js'
-import { installTypeScript, ownTypeScript, typeChecker } from '../type-check.js'
-import { blocksOf } from '../walk.js'
+import { pageAt } from '../pages/pages.js'
+import { installTypeScript, ownTypeScript, typeChecker } from '../pages/type-check.js'
+import { blocksOf } from '../pages/walk.js'
+import { checkout, copySources, run } from '../processes/child.js'
 
 const page = pageAt('docs/other-plugins.md')
 const [example = ''] = blocksOf(page, 'ts')

@@ -4,11 +4,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
 import { hatcheck, type HatcheckOptions } from '../../app.js'
-import { Client, type Answer } from '../client.js'
-import { run, startProgram } from '../fixtures/child.js'
+import { Client, type Answer } from '../clients/client.js'
 import { newFastify, testKey } from '../helper.js'
-import { pageAt } from '../pages.js'
-import { blocksOf } from '../walk.js'
+import { pageAt } from '../pages/pages.js'
+import { blocksOf } from '../pages/walk.js'
+import { run, startProgram } from '../processes/child.js'
 
 const page = pageAt('docs/other-plugins.md')
 

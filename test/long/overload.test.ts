@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { connect, type AddressInfo } from 'node:net'
 import { test } from 'tap'
-import { Client } from '../client.js'
-import { realDelays } from '../calm-loop.js'
+import { logInto } from '../apps/log-lines.js'
+import { Client } from '../clients/client.js'
 import { build } from '../helper.js'
-import { logInto } from '../log-lines.js'
-import { until } from '../loop-clock.js'
-import { openStore, watched } from '../watched-store.js'
+import { openStore, watched } from '../stores/watched-store.js'
+import { realDelays } from '../time/calm-loop.js'
+import { until } from '../time/loop-clock.js'
 
 test('while the event loop is late, requests are refused before any work, and served again when it is on time', { timeout: 60_000 }, async (t) => {
   realDelays(t)

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { t } from 'tap'
 import { LANGUAGE_TAGS } from '../../plugins/config/language-tags.js'
-import { checkout, fixture, run, startProgram } from '../fixtures/child.js'
-import { pack } from '../pack.js'
-import { pagesUnder } from '../pages.js'
-import { installTypeScript, ownTypeScript, typeChecker } from '../type-check.js'
+import { pack } from '../pages/pack.js'
+import { pagesUnder } from '../pages/pages.js'
+import { installTypeScript, ownTypeScript, typeChecker } from '../pages/type-check.js'
+import { checkout, fixture, run, startProgram } from '../processes/child.js'
 
 /** The packages of an application of its own, beside those that hatcheck needs for everything that it can. */
 const OF_THE_HOST = ['fastify', '@fastify/cookie', '@fastify/formbody']

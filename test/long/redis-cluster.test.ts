@@ -4,11 +4,11 @@ import tap, { test, type Test } from 'tap'
 import { RedisAccounts } from '../../plugins/storage/redis/accounts.js'
 import { RedisStore } from '../../plugins/storage/redis/sessions.js'
 import { recordOf, storeContract } from '../../plugins/store/contract/index.js'
+import { logInto } from '../apps/log-lines.js'
+import { listen, loggedIn, statuses, underLoad, type Seen } from '../apps/visitors.js'
 import { needs } from '../helper.js'
-import { logInto } from '../log-lines.js'
-import { loopTime, pause, until } from '../loop-clock.js'
-import { connect, startRedisCluster, type RedisServer } from '../redis.js'
-import { listen, loggedIn, statuses, underLoad, type Seen } from '../visitors.js'
+import { connect, startRedisCluster, type RedisServer } from '../programs/redis.js'
+import { loopTime, pause, until } from '../time/loop-clock.js'
 
 // Six servers on a busy machine need time to find one another.
 tap.setTimeout(400_000)

@@ -4,13 +4,13 @@ import { connect as connectSocket, createServer, type AddressInfo, type Socket }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { freePort } from '../free-port.js'
-import { Client } from '../client.js'
+import { Visitor, listen, loggedIn, statuses, underLoad } from '../apps/visitors.js'
+import { Client } from '../clients/client.js'
 import { build, buildHost, gate, needs } from '../helper.js'
-import { loopTime, pause, until } from '../loop-clock.js'
-import { startRedis } from '../redis.js'
-import { Curl, hatcheckProcess, startService } from '../service.js'
-import { Visitor, listen, loggedIn, statuses, underLoad } from '../visitors.js'
+import { freePort } from '../processes/free-port.js'
+import { Curl, hatcheckProcess, startService } from '../processes/service.js'
+import { startRedis } from '../programs/redis.js'
+import { loopTime, pause, until } from '../time/loop-clock.js'
 
 /** Rules for every answer, whatever happens to the store: it comes in time, and logs no user out. */
 function checkAnswers (t: Test, visitors: readonly Visitor[]): void {

@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { freePort } from '../free-port.js'
+import { listen, loggedIn, statuses, underLoad } from '../apps/visitors.js'
 import { needs } from '../helper.js'
-import { until } from '../loop-clock.js'
-import { startRedis } from '../redis.js'
-import { listen, loggedIn, statuses, underLoad } from '../visitors.js'
+import { freePort } from '../processes/free-port.js'
+import { startRedis } from '../programs/redis.js'
+import { until } from '../time/loop-clock.js'
 
 test('behind Sentinel, a replica takes over when the primary dies, and the service continues', needs('redis-server'), async (t) => {
   const root = t.testdir()

@@ -4,11 +4,11 @@ import { spawn } from 'node:child_process'
 import { Readable } from 'node:stream'
 import { test, type Test } from 'tap'
 import { hatcheck } from '../../app.js'
-import { compiledFixture } from '../fixtures/child.js'
-import { Client } from '../client.js'
-import { testKey } from '../helper.js'
 import { Checks, answersMayShowSecrets } from '../checks/checks.js'
 import { Secrets } from '../checks/secrets.js'
+import { Client } from '../clients/client.js'
+import { testKey } from '../helper.js'
+import { compiledFixture } from '../processes/child.js'
 
 /** An application with checks whose findings do not fail the test. */
 async function checkedApp (t: Test): Promise<{ checks: Checks, fastify: FastifyInstance, client: Client }> {

@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module'
 import { test } from 'tap'
-import { checkout, run } from '../fixtures/child.js'
 import { testKey } from '../helper.js'
-import { pageAt } from '../pages.js'
-import { blocksOf } from '../walk.js'
+import { pageAt } from '../pages/pages.js'
+import { blocksOf } from '../pages/walk.js'
+import { checkout, run } from '../processes/child.js'
 
 test('the examples in docs/session.md compile, run, and refuse what does not fit', async (t) => {
   const [, section = ''] = pageAt('docs/session.md').split('## Types and schemas')

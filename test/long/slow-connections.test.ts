@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { test } from 'tap'
-import { Client } from '../client.js'
-import { memoryOf } from '../process-memory.js'
-import { allFrom, openSocket, statusLines } from '../raw-client.js'
-import { startService } from '../service.js'
+import { Client } from '../clients/client.js'
+import { allFrom, openSocket, statusLines } from '../clients/raw-client.js'
+import { memoryOf } from '../processes/process-memory.js'
+import { startService } from '../processes/service.js'
 
 test('500 slow connections are closed and delay no other client', { timeout: 60_000 }, async (t) => {
   const service = await startService(t, t.testdir(), { LOG_LEVEL: 'info' })

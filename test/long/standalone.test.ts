@@ -7,9 +7,9 @@ import { test } from 'tap'
 import { hatcheck } from '../../app.js'
 import { OPTIONS, SESSION_OPTIONS } from '../../plugins/config/table.js'
 import { hatcheckSession, type SessionOptions } from '../../plugins/session/standalone.js'
-import { run } from '../fixtures/child.js'
-import { Client } from '../client.js'
+import { Client } from '../clients/client.js'
 import { newFastify, testKey } from '../helper.js'
+import { run } from '../processes/child.js'
 
 const memory = { secretKey: testKey, sessionStore: 'memory:' } satisfies SessionOptions
 

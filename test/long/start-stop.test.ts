@@ -4,13 +4,13 @@ import { existsSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
-import { Client } from '../client.js'
-import { freePort } from '../free-port.js'
 import { makeFolder } from '../../plugins/common/data-folder.js'
-import { checkout, childEnvironment, fixture, preloading } from '../fixtures/child.js'
+import { Client } from '../clients/client.js'
 import { needs } from '../helper.js'
-import { loopTime, until } from '../loop-clock.js'
-import { compiled, runServer, startService, workersOf } from '../service.js'
+import { checkout, childEnvironment, fixture, preloading } from '../processes/child.js'
+import { freePort } from '../processes/free-port.js'
+import { compiled, runServer, startService, workersOf } from '../processes/service.js'
+import { loopTime, until } from '../time/loop-clock.js'
 
 const EARLY = { NODE_OPTIONS: preloading(fixture('early-signal.js')) }
 

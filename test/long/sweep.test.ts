@@ -3,8 +3,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'tap'
 import { LmdbStore } from '../../plugins/storage/lmdb/sessions.js'
 import { recordOf } from '../../plugins/store/contract/index.js'
-import { fastFolder } from '../fast-folder.js'
-import { HOUR, START } from '../units.js'
+import { fastFolder } from '../stores/fast-folder.js'
+import { HOUR, START } from '../time/units.js'
 
 test('expired sessions are removed from the disk in slices that do not block the event loop', async (t) => {
   const SESSIONS = 20_000

@@ -1,10 +1,10 @@
 import { test, type Test } from 'tap'
-import type { Replaced, SessionRecord, StoredSession } from '../../plugins/store/sessions.js'
 import { changesOf, recordOf, replacementOf } from '../../plugins/store/contract/index.js'
-import { fastFolder } from '../fast-folder.js'
+import type { Replaced, SessionRecord, StoredSession } from '../../plugins/store/sessions.js'
 import { needs } from '../helper.js'
-import { startRedis } from '../redis.js'
-import { startStoreProcess, type StoreCall } from '../store-process.js'
+import { startStoreProcess, type StoreCall } from '../processes/store-process.js'
+import { startRedis } from '../programs/redis.js'
+import { fastFolder } from '../stores/fast-folder.js'
 
 const ROUNDS = 100
 /** Operations of each process in a round, one after another. */

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import crypto from 'node:crypto'
 import { test, type Test } from 'tap'
-import { OWNER, inputs, type Asked } from './attacks/inputs.js'
 import { trustedProxies } from '../../plugins/config/trusted-proxies.js'
-import { Client } from '../client.js'
+import { Client } from '../clients/client.js'
 import { build } from '../helper.js'
-import { noteCalls } from '../note-calls.js'
+import { noteCalls } from '../inputs/note-calls.js'
+import { OWNER, inputs, type Asked } from './attacks/inputs.js'
 
 /**
  * The maximum cost of one request, whatever it contains: less than a millisecond of each kind of work. The work is counted

@@ -1,5 +1,5 @@
-import { Random } from '../random.js'
-import { START } from '../units.js'
+import { Random } from '../inputs/random.js'
+import { START } from '../time/units.js'
 
 type Act = () => Promise<void> | void
 

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { integer, readCommandLine } from '../../bench/command-line.js'
-import { newSeed } from '../random.js'
-import { scope } from '../scope.js'
+import { newSeed } from '../inputs/random.js'
+import { scope } from '../processes/scope.js'
 import { describe, soak } from './soak.js'
 
 const { minutes, rate, seed } = readCommandLine('npm run soak -- [--minutes 30] [--rate 100] [--seed N]', () => {

@@ -1,11 +1,11 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Client, type Sending } from '../client.js'
+import { Client, type Sending } from '../clients/client.js'
 import { testKey } from '../helper.js'
-import type { Lifetime } from '../scope.js'
-import { serve, type Served } from '../served.js'
-import { Random } from '../random.js'
+import { Random } from '../inputs/random.js'
+import type { Lifetime } from '../processes/scope.js'
+import { serve, type Served } from '../processes/served.js'
 
 export interface SoakOptions {
   seconds: number

@@ -1,7 +1,7 @@
 import { open, type RootDatabase } from 'lmdb'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { isJson } from '../is-json.js'
+import { isJson } from '../inputs/is-json.js'
 
 /** A record that was found. */
 interface Found {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { fixture } from '../fixtures/child.js'
+import { fixture } from '../processes/child.js'
 
 const PROGRAM = fixture('torture-host.js')
 const START_MS = 20_000

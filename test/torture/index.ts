@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { integer, readCommandLine } from '../../bench/command-line.js'
-import { newSeed } from '../random.js'
+import { newSeed } from '../inputs/random.js'
 import { describe } from './describe.js'
 import { torture } from './torture.js'
 

@@ -3,9 +3,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { testKey } from '../helper.js'
+import { Random } from '../inputs/random.js'
 import { audit, openForAudit, readersOf } from './audit.js'
 import { startHost, type Host } from './host.js'
-import { Random } from '../random.js'
 import { Visitor, type Count, type Visit } from './visitor.js'
 
 export interface TortureOptions {

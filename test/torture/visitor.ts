@@ -1,7 +1,7 @@
 import type { Agent } from 'node:http'
 import { storeKey } from '../../plugins/tickets/ticket.js'
-import { Client } from '../client.js'
-import type { Random } from '../random.js'
+import { Client } from '../clients/client.js'
+import type { Random } from '../inputs/random.js'
 
 /** What a visitor knows of one session. An operation without an answer has both outcomes. */
 export interface Visit {

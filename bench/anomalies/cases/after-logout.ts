@@ -1,4 +1,4 @@
-import type { Answer } from '../../../test/client.js'
+import type { Answer } from '../../../test/clients/client.js'
 import { POSITIONS, setsCookie, type Browser, type Position } from '../browser.js'
 import type { Stage } from '../stage.js'
 import type { Case, Try } from './case.js'

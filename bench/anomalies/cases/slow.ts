@@ -1,4 +1,4 @@
-import type { Answer } from '../../../test/client.js'
+import type { Answer } from '../../../test/clients/client.js'
 import type { Browser, Stop } from '../browser.js'
 import type { Peer } from '../peers/index.js'
 

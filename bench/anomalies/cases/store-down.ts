@@ -1,6 +1,6 @@
-import type { Answer } from '../../../test/client.js'
+import type { Answer } from '../../../test/clients/client.js'
 import { gate } from '../../../test/helper.js'
-import { until } from '../../../test/loop-clock.js'
+import { until } from '../../../test/time/loop-clock.js'
 import type { Browser } from '../browser.js'
 import type { Stage } from '../stage.js'
 import type { Case } from './case.js'

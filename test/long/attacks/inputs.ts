@@ -1,4 +1,4 @@
-import type { Sending } from '../../client.js'
+import type { Sending } from '../../clients/client.js'
 
 /** A request that has not been sent yet. */
 export interface Asked extends Sending {

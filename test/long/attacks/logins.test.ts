@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { hatcheckCli, startService } from '../../service.js'
+import { hatcheckCli, startService } from '../../processes/service.js'
 import { deviceCookies, oneBlock, oneName } from './logins.js'
 import { OWNER, endures } from './under-attack.js'
 

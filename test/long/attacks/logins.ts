@@ -5,7 +5,7 @@
 //   npx tsx test/long/attacks/logins.ts http://127.0.0.1:3000 device-cookies NAME PASSWORD
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client, statusesOf, type Answer } from '../../client.js'
+import { Client, statusesOf, type Answer } from '../../clients/client.js'
 import { deviceOf, many } from './under-attack.js'
 
 const WRONG = 'no password of anybody here'

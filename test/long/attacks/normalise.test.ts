@@ -1,8 +1,8 @@
 import { Agent } from 'node:http'
 import { test, type Test } from 'tap'
-import { Client } from '../../client.js'
+import { Client } from '../../clients/client.js'
 import { testKey } from '../../helper.js'
-import { startService, type Service } from '../../service.js'
+import { startService, type Service } from '../../processes/service.js'
 import { filled, inForm, type Asked } from './inputs.js'
 import { endures, many } from './under-attack.js'
 

@@ -1,8 +1,8 @@
 import { constants, setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { Client, type Answer } from '../../client.js'
-import type { Service } from '../../service.js'
+import { Client, type Answer } from '../../clients/client.js'
+import type { Service } from '../../processes/service.js'
 
 const HEALTH_EVERY_MS = 20
 const LOGIN_EVERY_MS = 200

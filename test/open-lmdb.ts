@@ -1,8 +1,0 @@
-import * as lmdb from 'lmdb'
-import { openLmdb as openWith } from '../plugins/storage/lmdb/open.js'
-import type { Engine, StorageLog, StorageOptions } from '../plugins/storage/common/storage.js'
-
-/** Opens a folder as the service does, with LMDB loaded already. */
-export function openLmdb (folder: string, options: StorageOptions, log: StorageLog): Engine {
-  return openWith(lmdb, folder, options, log)
-}
