@@ -1,9 +1,10 @@
+import type { FastifyInstance } from 'fastify'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { test } from 'tap'
+import { test, type Test } from 'tap'
 import { Client } from './clients/client.js'
-import { needs, testKey } from './helper.js'
+import { build, needs, testKey } from './helper.js'
 import { compiled, hatcheckCli, hatcheckInTerminal, startService, type Ended } from './processes/service.js'
 import { meddle } from './stores/command-data.js'
 
@@ -73,12 +74,12 @@ test('a password that breaks the rules is refused', async (t) => {
   for (const [name, input] of [['Harry', 'a lone\rCR is a character\r\nnot this\n'], ['Anne', 'so is a line separator\u2028 of Unicode\n'], ['Mary', 'at the end of the input\r'], ['Luna', '\ufeffsaved by an editor\r\n']] as const) {
     t.match(await add(input, closed, name), { code: 0 })
   }
-  const { url } = await startService(t, folder, closed)
-  t.equal((await new Client(url).login('Sally', ' spaces count, 密码 ')).statusCode, 303)
-  t.equal((await new Client(url).login('Harry', 'a lone\rCR is a character')).statusCode, 303, 'to the last byte')
-  t.equal((await new Client(url).login('Anne', 'so is a line separator\u2028 of Unicode')).statusCode, 303)
-  t.equal((await new Client(url).login('Mary', 'at the end of the input\r')).statusCode, 303)
-  t.equal((await new Client(url).login('Luna', 'saved by an editor')).statusCode, 303, 'a byte order mark belongs to the file')
+  const fastify = await serviceOver(t, folder)
+  t.equal((await new Client(fastify).login('Sally', ' spaces count, 密码 ')).statusCode, 303)
+  t.equal((await new Client(fastify).login('Harry', 'a lone\rCR is a character')).statusCode, 303, 'to the last byte')
+  t.equal((await new Client(fastify).login('Anne', 'so is a line separator\u2028 of Unicode')).statusCode, 303)
+  t.equal((await new Client(fastify).login('Mary', 'at the end of the input\r')).statusCode, 303)
+  t.equal((await new Client(fastify).login('Luna', 'saved by an editor')).statusCode, 303, 'a byte order mark belongs to the file')
 })
 
 test('a name that breaks the rules is refused', async (t) => {
@@ -110,8 +111,8 @@ test('at a terminal the password is asked for twice and not shown', needs('scrip
   t.match(mistyped.stdout, 'hatcheck: the two passwords differ')
   t.notMatch(mistyped.stdout, 'another')
 
-  const { url } = await startService(t, folder, closed)
-  t.equal((await new Client(url).login('Sally', 'a long password of Sally')).statusCode, 303)
+  const fastify = await serviceOver(t, folder)
+  t.equal((await new Client(fastify).login('Sally', 'a long password of Sally')).statusCode, 303)
 })
 
 test('a damaged account is named and skipped, sets the exit code, and can be created anew', async (t) => {
@@ -127,3 +128,8 @@ test('a damaged account is named and skipped, sets the exit code, and can be cre
   t.match(await run(['user', 'add', 'Harry']), { stdout: 'Harry can log in now.\n' })
   t.match(await run(['doctor']), { code: 0, stdout: /is sound \(accounts: 2, sessions: 0, tombstones: 0, counters of failed logins: 0\)\.\n$/ })
 })
+
+/** A service in this process with the accounts of a folder: a process takes a second to start. */
+function serviceOver (t: Test, folder: string): Promise<FastifyInstance> {
+  return build(t, { mode: 'service', signup: 'closed', sessionStore: `lmdb:${join(folder, 'data/lmdb')}` })
+}

@@ -16,7 +16,7 @@ const PROGRAMS: readonly Job[] = [
   job('torture, 200 rounds', ['build/test/torture/index.js', '200', '--seconds', '600'])
 ]
 /** The slowest files: begun last, each would run alone at the end. */
-const FIRST = ['long/model', 'long/package', 'long/browser', 'long/other-plugin-types', 'long/examples', 'long/adopt-crowd', 'long/calls', 'long/deployment', 'session', 'audit', 'config', 'process', 'readme']
+const FIRST = ['long/model', 'long/package', 'long/browser', 'long/other-plugin-types', 'long/examples', 'long/adopt-crowd', 'long/calls', 'long/deployment', 'session', 'audit', 'config', 'environment', 'doctor', 'process', 'readme']
 
 interface Job {
   name: string
