@@ -30,7 +30,7 @@ export async function user ([action = '', name, ...rest]: string[], io: Io): Pro
   return await withStorage(io, access, async ({ sessions, accounts: store }, config) => {
     if (store === null) throw new ConfigError('This store keeps no accounts.')
     const accounts = new Accounts({ ...config, accounts: store, revokeUser: (name) => endIfRemembered(async () => await sessions.removeOfUser(name)) })
-    io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, password, config.sessionRevocation === 'none' ? '' : '; every session has ended'))
+    io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, password, config.sessionRevocation === 'none' ? '' : `; every session of realm ${config.realm} has ended`))
   })
 }
 
