@@ -146,6 +146,7 @@ export const SESSION_OPTIONS = {
   permanentSessionLifetime: { ...seconds, default: 2_592_000 },
   /**
    * The maximum size of the values of one session, as JSON. More is an error (`HATCHECK_SESSION_TOO_LARGE`), and the stored session is unchanged.
+   * A login adds the name of the user and a description of the client to the values, so it is such an error in a session that is nearly full.
    * @default `16384`
    */
   sessionMaxBytes: { type: 'integer', unit: 'bytes', minimum: 256, maximum: 1_048_576, default: 16_384 },
