@@ -128,7 +128,7 @@ test('the settings and commands in docs/production.md do what the page says', ne
 test('the service needs every Redis command that the documentation allows it, and no other', needs('redis-server'), async (t) => {
   const folder = t.testdir()
   const page = pageAt('docs/redis.md')
-  const [settings = '', users = '', ...others] = blocksOf(page, 'text')
+  const [settings = '', users = '', newPassword = '', ...others] = blocksOf(page, 'text')
   t.strictSame(others, [])
   t.match(blocksOf(page, 'env'), [/^SESSION_STORE=rediss:\/\//m])
   // The test itself uses the default user.
@@ -164,6 +164,16 @@ test('the service needs every Redis command that the documentation allows it, an
   t.strictSame(await redis.client.call('ACL', 'LOG'), [], 'nothing was refused')
   t.ok(granted.length > 15)
   t.strictSame(granted.filter((name) => !called.has(name)), [], 'all of it is used')
+
+  const [add = '', remove = ''] = newPassword.replace('THE-NEW-PASSWORD', 'hunter3').replace('THE-PASSWORD', 'hunter2').trim().split('\n')
+  const acl = async (command: string): Promise<void> => { await redis.client.call(...command.split(' ') as [string, ...string[]]) }
+  const connects = async (password: string): Promise<boolean> =>
+    (await hatcheckCli(folder, ['user', 'list'], { env: { ...env, SESSION_STORE: env.SESSION_STORE.replace('hunter2', password) } })).code === 0
+  await acl(add)
+  t.strictSame([await connects('hunter2'), await connects('hunter3')], [true, true], 'the user has both passwords')
+  await acl(remove)
+  t.strictSame([await connects('hunter2'), await connects('hunter3')], [false, true], 'the former password is gone')
+  t.equal((await new Client(url).get('/readyz')).statusCode, 200, 'an open connection outlasts its password')
   t.equal(await end(), 0)
 })
 
