@@ -98,7 +98,7 @@ function keepingLog (): { lines: Line[] } & Record<Line['level'], (...args: unkn
 const LOST = /the Redis store cannot be reached; requests that need it get a 503 until it can$/
 const BACK = /^the Redis store can be reached again$/
 
-test('a Redis that is down does not prevent the start, and each outage is two lines in the log', needs('redis-server'), async (t) => {
+test('a Redis that is down does not prevent the start, and the log has the beginning and the end of each outage', needs('redis-server'), async (t) => {
   const port = await freePort()
   const log = keepingLog()
   const { client, close } = await within(1_500, connectRedis(parseRedisUrl(`redis://127.0.0.1:${port}`, 'url'), log))
@@ -111,20 +111,22 @@ test('a Redis that is down does not prevent the start, and each outage is two li
   const failing = store.read('one').then(() => 'answers', ({ code }: { code: string }) => code)
   t.equal(await Promise.race([failing, turn().then(() => 'waits')]), 'HATCHECK_STORE_UNAVAILABLE', 'a call fails at once')
 
+  // Without the lines about another reason: how a connection breaks whose server is killed depends on what it was doing.
+  const turns = (): Array<typeof log.lines[number]> => log.lines.filter(({ text }) => LOST.test(text) || BACK.test(text))
   const server = await startRedis(t, { port })
   const backAfter: number[] = []
   for (const round of [1, 2, 3]) {
     const up = performance.now()
     await until('it is back', async () => await store.ping().then(() => true, () => false))
     backAfter.push(Math.round(performance.now() - up))
-    t.equal(log.lines.length, 2 * round)
-    t.match(log.lines.at(-1), { level: 'info', text: BACK })
+    t.equal(turns().length, 2 * round)
+    t.match(turns().at(-1), { level: 'info', text: BACK })
     attempts = 0
     await server.stop()
     await until('several attempts have failed', () => attempts > 4)
     await t.rejects(store.read('one'), { code: 'HATCHECK_STORE_UNAVAILABLE', cause: { message: 'there is no connection' } })
-    t.equal(log.lines.length, 2 * round + 1, 'whatever the number of attempts')
-    t.match(log.lines.at(-1), { level: 'warn', text: LOST })
+    t.equal(turns().length, 2 * round + 1, 'whatever the number of attempts')
+    t.match(turns().at(-1), { level: 'warn', text: LOST })
     await server.start()
   }
   await until('and again', async () => await store.ping().then(() => true, () => false))
@@ -205,21 +207,18 @@ test('the log names each reason for which Redis cannot be reached, once in each 
     await until('the log warns', () => lines.length > 0)
     await severalAttempts()
     await server.stop()
-    await until('the log has the new reason', () => lines.length > 1)
+    await until('the log has the new reason', () => lines.some(({ text }) => text.includes('ECONNREFUSED')))
     await severalAttempts()
     await server.start()
     await allow('another')
     await severalAttempts()
-    t.match(lines, [
-      { level: 'warn', text: LOST },
-      { level: 'warn', text: /the Redis store still cannot be reached$/ }
-    ])
-    t.match(lines[0]?.text, /WRONGPASS/, `${outage}: rather than that a connection was closed`)
-    t.match(lines[1]?.text, /ECONNREFUSED/)
-    t.equal(lines.length, 2)
+    const [first, ...others] = lines
+    t.match(first, { level: 'warn', text: LOST })
+    t.match(first?.text, /WRONGPASS/, `${outage}: rather than that a connection was closed`)
+    for (const { level, text } of others) t.match(`${level} ${text}`, /^warn .+ the Redis store still cannot be reached$/)
+    for (const reason of ['WRONGPASS', 'ECONNREFUSED']) t.equal(lines.filter(({ text }) => text.includes(reason)).length, 1, reason)
     await allow('secret')
-    await until('it is back', () => lines.length > 2)
-    t.match(lines[2], { level: 'info', text: BACK })
+    await until('it is back', () => BACK.test(lines.at(-1)?.text ?? ''))
   }
 })
 
