@@ -78,7 +78,7 @@ test('an attempt that is refused by one counter, when it is its turn, counts for
   t.equal(attempts.waitOf('device:waiting', { ...policies.device, free: 0 }, START), 0)
 })
 
-/** Fails until a counter makes the next attempt wait for so many seconds: a power of two. */
+/** Fails until a counter makes the next attempt wait. @param seconds how long, a power of two */
 function failFor (attempts: MemoryAttempts, kind: Kind, whose: string, seconds: number): void {
   const policy: Policy = policies[kind]
   while (attempts.waitOf(`${kind}:${whose}`, policy, START) < seconds * 1_000) attempts.count(`${kind}:${whose}`, policy, START)

@@ -55,7 +55,8 @@ export function planChanges (stored: Stored | null, { set, remove, permanent: wa
   const removed = isLogout ? new Set([...remove, ...IDENTITY_FIELDS.filter((key) => Object.hasOwn(record.fields, key) && !Object.hasOwn(set, key))]) : remove
   if (isEmpty(set) && removed.size === 0 && permanent === record.permanent && !isLogout) return { do: 'nothing' }
   const expiresAt = expiryOf({ createdAt: record.createdAt, seenAt, permanent }, lifetimes)
-  if (permanent !== record.permanent && expiresAt <= seenAt) return { do: 'end', change: toNothing(record, seenAt, expiresAt) }
+  const end = endByAge(record, permanent, seenAt, expiresAt)
+  if (end !== null) return { do: 'end', change: end }
   const size = sizeOfSuccessor(record.fields, set, removed)
   assertSize(size, maxBytes)
   const values = { set, remove: [...removed], seenAt, expiresAt }
@@ -111,7 +112,8 @@ export function planRenewal ({ record }: Stored, { set, remove, permanent: wante
   const permanent = wanted ?? record.permanent
   const seenAt = rules.now()
   const expiresAt = expiryOf({ createdAt: record.createdAt, seenAt, permanent }, rules.lifetimes)
-  if (permanent !== record.permanent && expiresAt <= seenAt) return toNothing(record, seenAt, expiresAt)
+  const end = endByAge(record, permanent, seenAt, expiresAt)
+  if (end !== null) return end
   const keepsUser = keys.has(USER_FIELD) && userAfter({ set, remove }, record) !== null
   const change: SessionReplacement = {
     keep: [...keys],
@@ -126,8 +128,9 @@ export function planRenewal ({ record }: Stored, { set, remove, permanent: wante
   return change
 }
 
-/** Ends a session without a successor. */
-function toNothing ({ user }: SessionRecord, seenAt: number, expiresAt: number): SessionReplacement {
+/** Returns the end of a session whose lifetime has become shorter than its age, without a successor; null: it goes on. */
+function endByAge ({ user, permanent: wasPermanent }: SessionRecord, permanent: boolean, seenAt: number, expiresAt: number): SessionReplacement | null {
+  if (permanent === wasPermanent || expiresAt > seenAt) return null
   return { seenAt, expiresAt, keep: [], set: {}, remove: [], ...user !== null && { user: null } }
 }
 

@@ -125,9 +125,9 @@ export class Values {
     return this.#take(this.#changes(true), keep === 'all' ? null : new Set(), true)
   }
 
-  /** Takes every change, as {@link take} does; null if there is none. @param permanent `session.permanent` as it is stored */
-  takeAny (permanent: boolean): ChangeSet | null {
-    if (this.permanent === permanent && !this.hasCallsInFlight) this.permanent = null
+  /** Takes every change, as {@link take} does; null if there is none. */
+  takeAny (storedPermanent: boolean): ChangeSet | null {
+    if (this.permanent === storedPermanent && !this.hasCallsInFlight) this.permanent = null
     if (this.isPristine && this.permanent === null) return null
     const changes = this.#changes()
     return changes.size === 0 && this.permanent === null ? null : this.#take(changes, null, false)

@@ -47,7 +47,7 @@ export function commitSession (request: FastifyRequest, reply: FastifyReply, pay
   }
   if (committing === undefined && !isBusy(session)) {
     session.context.cookie.sendLast(session, reply)
-    reportStreamed(session, reply, payload)
+    reportStreamed(session, payload)
     done(null, payload)
     return
   }
@@ -88,7 +88,7 @@ async function finish (request: WithSession, session: Session, reply: FastifyRep
     restoreHead()
     // Sent again, since other cookies may have been set in the meantime.
     session.context.cookie.sendLast(session, reply)
-    reportStreamed(session, reply, payload)
+    reportStreamed(session, payload)
     return payload
   } catch (error) {
     throw failed(reply, payload, error)
@@ -98,8 +98,8 @@ async function finish (request: WithSession, session: Session, reply: FastifyRep
 }
 
 /** A stream can go on to read the session, and to change an object in it. */
-function reportStreamed (session: Session, reply: FastifyReply, payload: unknown): void {
-  if (typeof payload === 'object' && session.facade !== null && isStream(payload)) session.reportWhenStreamed(reply)
+function reportStreamed (session: Session, payload: unknown): void {
+  if (typeof payload === 'object' && session.facade !== null && isStream(payload)) session.report.waitForStream()
 }
 
 /** The error replaces the answer, which may have been a redirect, or compressed. */

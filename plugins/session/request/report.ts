@@ -28,7 +28,20 @@ export class Report {
     this.#session = session
   }
 
-  whenClosed (reply: FastifyReply): void {
+  /** Waits for the end of the response or, as long as that is not known, of the request. */
+  wait (): void {
+    const { reply } = this.#session
+    if (reply === null) this.#unlessAttached()
+    else this.#whenClosed(reply)
+  }
+
+  /** Waits for the end of a response that is a stream, and reports changes within objects as well that follow the commit. */
+  waitForStream (): void {
+    this.#mayChangeLate = true
+    this.wait()
+  }
+
+  #whenClosed (reply: FastifyReply): void {
     if (this.#isPending) return
     this.#isPending = true
     onceClosed(reply, () => {
@@ -37,17 +50,11 @@ export class Report {
     })
   }
 
-  /** Reports changes within objects as well that follow the commit. */
-  whenStreamed (reply: FastifyReply): void {
-    this.#mayChangeLate = true
-    this.whenClosed(reply)
-  }
-
   /**
    * Logs the loss if the request ends before its response is known: a hook that runs before those of hatcheck has answered, and
    * not through Fastify.
    */
-  unlessAttached (): void {
+  #unlessAttached (): void {
     if (this.#isWatching) return
     this.#isWatching = true
     const { raw } = this.#session.request

@@ -77,7 +77,7 @@ export function createRequestSessions (context: SessionContext, isSync: boolean)
     if (session.facade === null) {
       session.facade = createFacade(session)
       // This response may have no commit, and nobody sees a change within an object before.
-      if (replyOf(request) === undefined || request.headers.upgrade !== undefined) session.reportWhenClosed()
+      if (replyOf(request) === undefined || request.headers.upgrade !== undefined) session.report.wait()
     }
     return session.facade
   }
@@ -118,7 +118,7 @@ function markRead (request: WithSession): void {
 function recordUncommitted ({ request }: FastifyReply): void {
   const { [kSession]: session, [kPhase]: phase } = request as WithSession
   if (phase !== undefined || session?.isAvailable !== true) return
-  session.reportWhenClosed()
+  session.report.wait()
   try {
     recordActivityInStore(session)
   } catch (error) {

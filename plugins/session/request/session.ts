@@ -206,13 +206,10 @@ export class Session {
   clear (): void { for (const key of this.#visible.heldKeys()) this.delete(key) }
 
   setPermanent (permanent: boolean): void {
-    // A login under way may change it. One that is made later goes by it, even if this changes nothing.
-    if (permanent === this.permanent && !this.#values.hasCallsInFlight) {
-      if (!this.#isClosed) this.#values.permanent = permanent
-      return
-    }
-    this.#assertOpen()
-    this.#values.permanent = permanent
+    // A login under way may change it.
+    if (permanent !== this.permanent || this.#values.hasCallsInFlight) this.#assertOpen()
+    // A login that is made later goes by it, even if this changes nothing.
+    if (!this.#isClosed) this.#values.permanent = permanent
   }
 
   /** Drops the changes that are not stored. */
@@ -224,23 +221,13 @@ export class Session {
     this.isTouchForced = true
   }
 
-  /** Reports the changes that a stream makes within objects, after the commit. */
-  reportWhenStreamed (reply: FastifyReply): void {
-    this.#report ??= new Report(this)
-    this.#report.whenStreamed(reply)
-  }
-
   #assertOpen (): void {
     if (this.#isClosed || this.#reply?.raw.writableEnded === true) throw new SessionCommittedError()
-    this.reportWhenClosed()
+    this.report.wait()
   }
 
-  /** Reports failures that no caller has seen. Most sessions are only read, in a response with a commit, and have no report. */
-  reportWhenClosed (): void {
-    this.#report ??= new Report(this)
-    if (this.#reply !== null) this.#report.whenClosed(this.#reply)
-    else this.#report.unlessAttached()
-  }
+  /** Made when it is asked for: most sessions are only read, in a response with a commit, and have nothing to report. */
+  get report (): Report { return (this.#report ??= new Report(this)) }
 
   /** Refuses changes from here on: the response leaves. */
   close (): void { this.#isClosed = true }
@@ -259,7 +246,7 @@ export class Session {
 
   #call<T> (work: () => Promise<T>, needsRecord: boolean, onFailure?: () => MaybePromise<void>): Promise<T> {
     if (this.#queue === null && this.#reply !== null) completeHead(this.#reply)
-    this.reportWhenClosed()
+    this.report.wait()
     const call = this.openQueue().run(async () => {
       try {
         if (!this.#isLoaded) await this.load()
@@ -285,7 +272,7 @@ export class Session {
     if (this.#reply !== null) return
     this.#reply = reply
     if (this.#cookie !== 'keep') this.context.cookie.send(this, reply)
-    if (this.#queue !== null || !this.#values.isPristine) this.reportWhenClosed()
+    if (this.#queue !== null || !this.#values.isPristine) this.report.wait()
   }
 
   sendCookie (cookie: CookieChange): void {
