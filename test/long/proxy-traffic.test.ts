@@ -11,7 +11,7 @@ import { Client } from '../clients/client.js'
 import { openSocket } from '../clients/raw-client.js'
 import { build, needs } from '../helper.js'
 import { blocksOf } from '../pages/walk.js'
-import { checkout } from '../processes/child.js'
+import { checkout, endWith } from '../processes/child.js'
 import { freePort } from '../processes/free-port.js'
 import { startNginx } from '../programs/nginx.js'
 import { until } from '../time/loop-clock.js'
@@ -197,11 +197,7 @@ async function startHaproxy (t: Test, ports: { app: number, hatcheck: number, po
     .replace('examples/haproxy', folder)
   for (const name of ['haproxy.cfg', 'hatcheck.lua']) writeFileSync(join(folder, name), moved(name))
   const child = spawn('haproxy', ['-q', '-f', join(folder, 'haproxy.cfg')], { stdio: ['ignore', 'ignore', 'inherit'] })
-  const ended = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill('SIGTERM')
-    await ended
-  })
+  endWith(t, child)
   await until('HAProxy serves', async () => {
     if (child.exitCode !== null) throw new Error('HAProxy ended')
     return await new Client(`http://localhost:${ports.port}`).get('/login').then(() => true, () => false)
@@ -210,13 +206,9 @@ async function startHaproxy (t: Test, ports: { app: number, hatcheck: number, po
 
 async function startCaddy (t: Test, file: string, env: Record<string, string | undefined>): Promise<void> {
   const child = spawn('caddy', ['run', '--adapter', 'caddyfile', '--config', '-'], { env: { PATH: process.env['PATH'], HOME: t.testdir(), ...env }, stdio: ['pipe', 'ignore', 'pipe'] })
-  const ended = once(child, 'exit')
+  endWith(t, child)
   let output = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => { output += text })
-  t.teardown(async () => {
-    child.kill('SIGTERM')
-    await ended
-  })
   child.stdin.end(file)
   await until('Caddy serves', () => {
     if (child.exitCode !== null) throw new Error(output)

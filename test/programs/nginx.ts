@@ -1,9 +1,8 @@
 import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { acceptsConnections, endWith } from '../processes/child.js'
 import { freePort } from '../processes/free-port.js'
 import type { Lifetime } from '../processes/scope.js'
 import { until } from '../time/loop-clock.js'
@@ -36,17 +35,10 @@ ${server}
 `)
   await promisify(execFile)('nginx', ['-t', '-e', 'stderr', '-p', folder, '-c', file])
   const child = spawn('nginx', ['-e', 'stderr', '-p', folder, '-c', file], { stdio: ['ignore', 'ignore', 'inherit'] })
-  const ended = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill('SIGTERM')
-    await ended
-  })
+  endWith(t, child)
   await until('nginx answers', async () => {
     if (child.exitCode !== null) throw new Error('nginx ended')
-    const socket = connect(port, '127.0.0.1')
-    const answers = await new Promise<boolean>((resolve) => socket.once('connect', () => { resolve(true) }).once('error', () => { resolve(false) }))
-    socket.destroy()
-    return answers
+    return await acceptsConnections(port)
   })
   return `http://127.0.0.1:${port}`
 }

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { connect, type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { logInto } from '../../apps/log-lines.js'
 import { allFrom, openSocket } from '../../clients/raw-client.js'
 import { build, buildHost, needs, testKey } from '../../helper.js'
+import { acceptsConnections, endWith } from '../../processes/child.js'
 import { freePort } from '../../processes/free-port.js'
 import { startService } from '../../processes/service.js'
 import { startNginx } from '../../programs/nginx.js'
@@ -161,18 +161,9 @@ async function flood (port: number, path: string, lines: number, { first = [`X-F
 
 async function run (t: Test, program: string, args: readonly string[], port: number): Promise<void> {
   const child = spawn(program, args, { stdio: 'ignore', env: { PATH: process.env['PATH'], HOME: fastFolder(t) } })
-  const ended = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill('SIGTERM')
-    await ended
-  })
+  endWith(t, child)
   await until(`${program} listens`, async () => {
     if (child.exitCode !== null) throw new Error(`${program} ended`)
-    const socket = connect(port, '127.0.0.1')
-    try {
-      return await new Promise<boolean>((resolve) => socket.once('connect', () => { resolve(true) }).once('error', () => { resolve(false) }))
-    } finally {
-      socket.destroy()
-    }
+    return await acceptsConnections(port)
   })
 }
