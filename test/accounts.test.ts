@@ -358,7 +358,7 @@ test('an account is changed before its sessions are ended, so that a login under
   const { accounts: store, sessions } = openEngine(t, 'memory:')
   const seen: unknown[] = []
   const accounts = accountsOver(store, sessions, {
-    async revokeUser (name) { seen.push(await store.read(accountKey(name))) }
+    revokeUser: async (name) => seen.push(await store.read(accountKey(name)))
   })
   await accounts.add('Harry', GOOD)
   const before = await store.read(accountKey('Harry'))

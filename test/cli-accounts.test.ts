@@ -40,10 +40,10 @@ test('user add, passwd, disable, enable and list manage accounts', async (t) => 
   t.match(stdout, /^Harry\t\d{4}-\d\d-\d\dT[\d:.]+Z\nSally\t\d{4}-\d\d-\d\dT[\d:.]+Z\n$/)
   t.notMatch(stdout, 'argon2')
 
-  t.same(await user('passwd', 'sally', 'quite another password\n'), { code: 0, stdout: 'sally has a new password; every session of realm hatcheck has ended.\n', stderr: '' })
-  t.same(await user('disable', 'Sally'), { code: 0, stdout: 'Sally can no longer log in; every session of realm hatcheck has ended.\n', stderr: '' })
+  t.same(await user('passwd', 'sally', 'quite another password\n'), { code: 0, stdout: 'sally has a new password; every session has ended.\n', stderr: '' })
+  t.same(await user('disable', 'Sally'), { code: 0, stdout: 'Sally can no longer log in; every session has ended.\n', stderr: '' })
   t.match((await user('list')).stdout, /^Sally\t\S+\tdisabled$/m)
-  t.match(await hatcheckCli(folder, ['user', 'disable', 'Sally'], { env: { ...closed, SESSION_COOKIE_NAME: 'shop' } }), { stdout: 'Sally can no longer log in; every session of realm shop has ended.\n' })
+  t.match(await hatcheckCli(folder, ['user', 'disable', 'Sally'], { env: { ...closed, SESSION_COOKIE_NAME: 'shop' } }), { stdout: 'Sally can no longer log in; every session has ended.\n' })
   t.same(await user('enable', 'Sally'), { code: 0, stdout: 'Sally can log in again.\n', stderr: '' })
   t.notMatch((await user('list')).stdout, 'disabled')
 

@@ -34,6 +34,7 @@ test('doctor finds each flaw of a data folder while the service runs, one line e
     [/^An entry of the index by expiry leads to \S+, where nothing expires then\. It is passed over\.$/, 'sessions by expiry', (index) => index.putSync(5 as unknown as string, 'x'), true],
     [/^The tombstone \S+ is damaged\. Its session stays ended/, 'session tombstones', (tombstones) => tombstones.putSync('ended', Buffer.from('c1', 'hex'))],
     [/^The counter of failed logins address:x is damaged\. It counts as none/, 'attempts', (attempts) => attempts.putSync('address:x', Buffer.from('{"level":1e99}'))],
+    [/^A realm is damaged\. A new password may not end/, 'realms of accounts', (realms) => realms.putSync(5 as unknown as string, Buffer.from('1'))],
     [/^The password hash of Sally is damaged\. Nobody can log in with it\. Run "hatcheck user passwd Sally"\.$/, 'accounts', (accounts) => accounts.putSync('sally', Buffer.from((accounts.get('sally') as Buffer).toString().replace('$argon2id', '$argon2xx')))]
   ]
   const expected: RegExp[] = []
@@ -193,8 +194,9 @@ test('doctor reports the state of Redis, and that the memory store has nothing t
   await client.hset('hatcheck:account:harry', 'passwordHash', 'x')
   await client.set('hatcheck:attempts:x', 'x')
   await client.set('hatcheck:user:Sally', 'x')
+  await client.set('hatcheck:realms', 'x')
   const { code, stdout } = await doctor()
   t.equal(code, 1)
-  t.match(stdout.trimEnd().split('\n').sort(), [/^The counter of failed logins x is damaged\./, /^The index by user of Sally is damaged: /, /^The password hash of Harry is damaged\./, new RegExp(`^The session ${handle} is damaged\\.`)])
+  t.match(stdout.trimEnd().split('\n').sort(), [/^The counter of failed logins x is damaged\./, /^The index by user of Sally is damaged: /, /^The note of realms is damaged\./, /^The password hash of Harry is damaged\./, new RegExp(`^The session ${handle} is damaged\\.`)])
   t.match(await hatcheckCli(folder, ['doctor'], { env: { ...env, SESSION_STORE: 'memory:' } }), { code: 1, stderr: 'hatcheck: SESSION_STORE is memory:, so the records exist in the running service only. Set SESSION_STORE to a store on disk or to Redis.\n' })
 })

@@ -147,6 +147,11 @@ const accounts: Array<Wrong<AccountStore>> = [
       read: (key) => (given.get(key) ?? right.read(key)) as ReturnType<AccountStore['read']>
     }
   }],
+  ['a realm takes the place of the one before', 'each realm is noted once', () => {
+    let noted: string[] = []
+    return { noteRealm (realm) { noted = [realm] }, realms: () => noted }
+  }],
+  ['realms cannot be read', 'each realm is noted once', () => ({ realms: undefined as unknown as () => string[] })],
   ['list has a page of 250', 'the list has every account, in the order of the keys', (right) => ({ list: async () => (await right.list()).slice(0, 250) })]
 ]
 

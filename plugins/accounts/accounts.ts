@@ -11,8 +11,10 @@ export const NoSuchAccountError = createError<[string]>('HATCHECK_NO_SUCH_ACCOUN
 
 export interface AccountsOptions extends PasswordPolicy {
   accounts: AccountStore
-  /** Ends every session of a user. */
-  revokeUser (name: string): unknown
+  /** The realm of this registration. Others may share its accounts. */
+  realm: string
+  /** Ends every session that a user has in a realm. Returns how many. */
+  revokeUser (name: string, realm: string): Promise<number>
   /** Whether a login with a new name creates the account. */
   signup: 'open' | 'closed'
   now: () => number
@@ -30,6 +32,7 @@ export class Accounts {
   readonly #options: AccountsOptions
   /** The hash that each result of {@link authenticate} was checked against. */
   readonly #verified = new WeakMap<object, string>()
+  #isRealmNoted = false
 
   constructor (options: AccountsOptions) {
     this.#options = options
@@ -65,6 +68,7 @@ export class Accounts {
    * is changed before its sessions are ended, so either the session ends with them or this check sees the change.
    */
   async isStillValid (user: { name: string }): Promise<boolean> {
+    await this.noteRealm()
     const account = await this.#options.accounts.read(accountKey(user.name))
     // A call that ends the sessions of the account does not find sessions under another spelling.
     if (account === null || account.name !== user.name || account.disabled) return false
@@ -123,6 +127,32 @@ export class Accounts {
   /** Allows logins to the account again and ends all its sessions. @throws NoSuchAccountError (404), NameError (400) */
   async enable (name: string): Promise<void> {
     await this.#update(name, { disabled: false })
+  }
+
+  /**
+   * Notes once that this realm has sessions of the accounts. A change of an account that another realm makes ends them too: it
+   * looks at the noted realms after it has changed the account.
+   */
+  async noteRealm (): Promise<void> {
+    if (this.#isRealmNoted) return
+    await this.#options.accounts.noteRealm?.(this.#options.realm)
+    this.#isRealmNoted = true
+  }
+
+  /** Ends every session of an account, in each realm that shares the accounts. Returns how many. */
+  async endSessions (name: string): Promise<number> {
+    const { realm, revokeUser } = this.#options
+    return await revokeUser(name, realm) + await this.endSessionsElsewhere(name)
+  }
+
+  /** Ends every session that an account has in other realms. Returns how many. */
+  async endSessionsElsewhere (name: string): Promise<number> {
+    const { accounts, realm, revokeUser } = this.#options
+    let ended = 0
+    for (const other of await accounts.realms?.() ?? []) {
+      if (other !== realm) ended += await revokeUser(name, other)
+    }
+    return ended
   }
 
   /** Lists all accounts. */
@@ -188,9 +218,9 @@ export class Accounts {
   async #update (name: string, changes: Partial<Account>): Promise<void> {
     const account = await this.#read(name)
     // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
-    await this.#options.revokeUser(account.name)
+    await this.endSessions(account.name)
     await this.#options.accounts.update(accountKey(account.name), changes)
-    await this.#options.revokeUser(account.name)
+    await this.endSessions(account.name)
   }
 }
 

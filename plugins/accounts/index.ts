@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import type { Decorated } from '../common/decorators.js'
+import { guarded } from '../store/errors.js'
 import { Accounts } from './accounts.js'
 import { endIfRemembered } from './end-sessions.js'
 
@@ -16,9 +17,14 @@ declare module 'fastify' {
 
 export default fp(async function accounts (fastify) {
   const { config, storage, decorations: { decorate } } = fastify.hatcheck
+  const revokeUser = (name: string, realm: string): Promise<number> => endIfRemembered(() => realm === config.realm
+    ? fastify.sessions.revokeUser(name)
+    : guarded('revoke', () => storage.sessionsIn(realm).removeOfUser(name)))
   const accounts = config.authenticate !== undefined || storage.accounts === null
     ? null
-    : new Accounts({ ...config, accounts: storage.accounts, revokeUser: (name) => endIfRemembered(() => fastify.sessions.revokeUser(name)) })
+    : new Accounts({ ...config, accounts: storage.accounts, revokeUser })
+  // If the store cannot answer yet, the first login notes it.
+  await accounts?.noteRealm().catch(() => {})
   fastify.hatcheck.provide('accounts', accounts)
   decorate('accounts', accounts ?? undefined)
 }, { name: 'accounts', dependencies: ['config', 'decorations', 'storage', 'session'] })

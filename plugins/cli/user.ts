@@ -27,10 +27,10 @@ export async function user ([action = '', name, ...rest]: string[], io: Io): Pro
     // A command that is refused leaves no store behind.
     access.beforeCreation = async (config) => { await assertNewPassword(await password(), newName(name), config) }
   }
-  return await withStorage(io, access, async ({ sessions, accounts: store }, config) => {
+  return await withStorage(io, access, async ({ sessionsIn, accounts: store }, config) => {
     if (store === null) throw new ConfigError('This store keeps no accounts.')
-    const accounts = new Accounts({ ...config, accounts: store, revokeUser: (name) => endIfRemembered(async () => await sessions.removeOfUser(name)) })
-    io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, password, config.sessionRevocation === 'none' ? '' : `; every session of realm ${config.realm} has ended`))
+    const accounts = new Accounts({ ...config, accounts: store, revokeUser: (name, realm) => endIfRemembered(async () => await sessionsIn(realm).removeOfUser(name)) })
+    io.stdout.write(name === undefined ? await list(accounts) : await change(accounts, action, name, password, config.sessionRevocation === 'none' ? '' : '; every session has ended'))
   })
 }
 

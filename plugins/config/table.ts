@@ -65,8 +65,8 @@ export const SESSION_OPTIONS = {
   dataDir: { type: 'text', form: 'the path of a folder', default: './data', help: 'folder of the LMDB files and the generated key' },
   /**
    * Registrations of one realm on one store share their sessions and their failed logins; those of different realms share
-   * neither. Accounts belong to the store: a new password or a disabled account ends the sessions of the realm in which it was
-   * set, and no others. A new realm ends every existing session.
+   * neither. Accounts belong to the store: a new password or a disabled account ends the sessions of every realm that has no
+   * `authenticate`. A new realm ends every existing session.
    * @default the name of the session cookie without `__Host-` or `__Secure-`
    */
   realm: { type: 'text', pattern: /^[A-Za-z0-9._-]{1,64}$/, form: '1 to 64 letters, digits, dots, underscores or hyphens (A-Z a-z 0-9 . _ -)' },

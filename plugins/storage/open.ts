@@ -3,10 +3,11 @@ import { makeDataFolder } from '../common/data-folder.js'
 import { ConfigError } from '../common/rule.js'
 import type { Config } from '../config/resolve.js'
 import { defaultLmdbFolder, type EngineStore } from '../config/store-choice.js'
-import type { Engine, Storage, StorageLog } from './common/storage.js'
+import type { AnyRealm, Engine, Storage, StorageLog } from './common/storage.js'
 import { openMemory } from './memory/open.js'
 import { openOwnStore } from './own/open.js'
 import { inRealm } from './realm.js'
+import type { CompleteSessionStore } from '../store/traits.js'
 
 type StorageConfig = Pick<Config, 'nameOf' | 'realm' | 'sessionStore' | 'sessionRevocation' | 'dataDir' | 'sessionMaxBytes' | 'lifetimes' | 'now'>
 
@@ -33,8 +34,9 @@ export async function openStorage (config: StorageConfig, log: StorageLog, handl
   }
 }
 
-function within (realm: string, storage: Storage): Storage {
-  return { ...storage, sessions: inRealm(storage.sessions, realm) }
+function within (realm: string, storage: AnyRealm): Storage {
+  const sessionsIn = (realm: string): CompleteSessionStore => inRealm(storage.sessions, realm)
+  return { ...storage, sessions: sessionsIn(realm), sessionsIn }
 }
 
 // The engines are imported where they are opened: each loads a driver, LMDB a native one, that other stores do not need.

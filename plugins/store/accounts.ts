@@ -35,6 +35,13 @@ export interface AccountStore {
   update (key: string, changes: Partial<Pick<Account, 'passwordHash' | 'disabled'>>, ifHash?: string): MaybePromise<boolean>
   /** Returns every account that can be read, in the order of the keys. */
   list (): MaybePromise<Account[]>
+  /**
+   * Optional: notes that a realm has sessions of these accounts. Idempotent. Without `noteRealm` and `realms`, a change of an account
+   * ends the sessions of the realm in which it is made, and no others.
+   */
+  noteRealm? (realm: string): MaybePromise<void>
+  /** Optional: returns every noted realm, in any order. */
+  realms? (): MaybePromise<string[]>
 }
 
 /** Returns the key of an account: its name with the case folded. */

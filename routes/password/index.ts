@@ -20,10 +20,11 @@ const FORM_ERRORS: Readonly<Record<string, { of: 'current' | 'new', reason: stri
 
 /** Changes the password of the user, if hatcheck keeps the account. */
 export default async function password (fastify: FastifyInstance): Promise<void> {
-  const { config, accounts, session, login, throttle, view, http, audit } = fastify.hatcheck
+  if (fastify.hatcheck.accounts === null) return
+  const accounts = fastify.hatcheck.accounts
+  const { config, session, login, throttle, view, http, audit } = fastify.hatcheck
   const { base, home, hasRoute, passwordMinLength: minLength } = config
   const links = { base, home, hasLogout: hasRoute('logout') }
-  if (accounts === null) return
   const { assertLoggedIn: onRequest } = login
   const errorHandler = http.showInForm({ codes: Object.keys(FORM_ERRORS), page: pageAgain, note: noteFailure })
 
@@ -43,7 +44,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     const isChanged = user !== null && await accounts.changePassword(user, next, async () => {
       await assertStillIn(request, name)
       // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
-      ended = await endOthers(request)
+      ended = await endOthers(request, name)
     })
     if (!isChanged) throw new WrongPasswordError()
     audit('authn_password_change', request, { user: user.name })
@@ -62,14 +63,14 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     if (!await session.isStillOf(request, name)) throw new PasswordNotChangedError()
   }
 
-  async function endOthers (request: FastifyRequest): Promise<number> {
-    return await endIfRemembered(() => session.endOthers(request))
+  async function endOthers (request: FastifyRequest, name: string): Promise<number> {
+    return await endIfRemembered(() => session.endOthers(request)) + await accounts.endSessionsElsewhere(name)
   }
 
   /** Renews the ID of this session and ends all others, among them any that the old password has opened meanwhile. */
   async function endWithOldPassword (request: FastifyRequest, user: { name: string }): Promise<number> {
     try {
-      if (await renewLogin(request, user)) return await endOthers(request)
+      if (await renewLogin(request, user)) return await endOthers(request, user.name)
     } catch (error) {
       throw error instanceof PasswordChangedError ? error : Object.assign(new PasswordChangeUnfinishedError(), { cause: error })
     }
@@ -84,7 +85,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
       if (!(error instanceof SessionGoneError || error instanceof NoCookieError)) throw error
       // Another change of the account has ended it.
       if (!await login.isStillValid(user)) return false
-      await endIfRemembered(() => fastify.sessions.revokeUser(user.name))
+      await accounts.endSessions(user.name)
       throw new PasswordChangedError()
     }
   }

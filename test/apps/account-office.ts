@@ -18,10 +18,10 @@ export function openOffice (t: Test, kind: Kind, options: Partial<Pick<AccountsO
   return { accounts: accountsOver(store, sessions, options), store, sessions }
 }
 
-export function revokerOf (sessions: SessionStore): (name: string) => unknown {
-  return (name) => sessions.removeOfUser(name)
+export function revokerOf (sessions: SessionStore): (name: string) => Promise<number> {
+  return async (name) => await sessions.removeOfUser(name)
 }
 
 export function accountsOver (accounts: AccountStore, sessions: SessionStore, options: Partial<AccountsOptions> = {}): Accounts {
-  return new Accounts({ accounts, revokeUser: revokerOf(sessions), signup: 'closed', passwordMinLength: 15, commonPasswords: 'refused', now: () => START, ...options })
+  return new Accounts({ accounts, revokeUser: revokerOf(sessions), realm: 'hatcheck', signup: 'closed', passwordMinLength: 15, commonPasswords: 'refused', now: () => START, ...options })
 }

@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { hashPassword } from '../../plugins/accounts/password.js'
 import { DEFAULT_REALM, hashIn } from '../../plugins/common/realm.js'
 import { parseRedisUrl } from '../../plugins/config/redis-url.js'
-import type { Storage } from '../../plugins/storage/common/storage.js'
+import type { Engine } from '../../plugins/storage/common/storage.js'
 import { decodeFlat } from '../../plugins/storage/lmdb/msgpack.js'
 import { openRedis } from '../../plugins/storage/redis/open.js'
 import type { Account, AccountStore } from '../../plugins/store/accounts.js'
@@ -42,7 +42,7 @@ function * damages (sound: Buffer): Generator<[what: string, bytes: Buffer]> {
 }
 
 interface Filled {
-  storage: Storage
+  storage: Engine
   clock: { time: number }
   lines: string[]
 }
@@ -50,7 +50,7 @@ interface Filled {
 const logTo = (lines: string[]): object => ({ info () {}, warn (details: unknown, text?: string) { lines.push(text ?? String(details)) } })
 
 /** A session, a tombstone, an account and a counter to damage, and some that must stay intact. */
-async function fill ({ sessions, accounts, attempts }: Storage, passwordHash: string): Promise<void> {
+async function fill ({ sessions, accounts, attempts }: Engine, passwordHash: string): Promise<void> {
   for (const key of [DAMAGED, 'other']) await sessions.create(key, recordOf({ user: 'Harry', fields: LOGIN }))
   for (const key of ['replaced', 'ended']) await sessions.create(key, recordOf({ user: 'Sally' }))
   await sessions.replace('replaced', 'successor', replacementOf())
@@ -130,7 +130,7 @@ function shortKeyOf (key: string): Buffer {
 
 test('LMDB: any changed or missing byte in a record or an index leaves all other records intact', async (t) => {
   const folder = fastFolder(t)
-  const filled: Filled = { clock: { time: START }, lines: [], storage: null as unknown as Storage }
+  const filled: Filled = { clock: { time: START }, lines: [], storage: null as unknown as Engine }
   filled.storage = openLmdb(folder, { now: () => filled.clock.time, maxBytes: 16_384, handleOf: (key) => `<${key}>` }, logTo(filled.lines) as never)
   t.teardown(() => filled.storage.close())
   await fill(filled.storage, await hashPassword('a long password'))
@@ -187,7 +187,7 @@ test('LMDB: any changed or missing byte in a record or an index leaves all other
 test('LMDB: any changed or missing byte in the format record is reported or harmless', async (t) => {
   const folder = fastFolder(t)
   const lines: string[] = []
-  const openIt = (): Storage => openLmdb(folder, { now: () => START, maxBytes: 16_384 }, logTo(lines) as never)
+  const openIt = (): Engine => openLmdb(folder, { now: () => START, maxBytes: 16_384 }, logTo(lines) as never)
   const { sessions, close } = openIt()
   await sessions.create('one', recordOf())
   await close()
@@ -216,7 +216,7 @@ test('LMDB: any changed or missing byte in the format record is reported or harm
 
 test('Redis: a changed byte, a missing field or a wrong type leaves all other records intact', needs('redis-server'), async (t) => {
   const { url, client: raw } = await startRedis(t)
-  const filled: Filled = { clock: { time: START }, lines: [], storage: null as unknown as Storage }
+  const filled: Filled = { clock: { time: START }, lines: [], storage: null as unknown as Engine }
   filled.storage = await openRedis(parseRedisUrl(url, 'url'), { now: () => filled.clock.time, maxBytes: 16_384, longestLifeMs: 1e9, handleOf: (key) => `<${key}>` }, logTo(filled.lines) as never)
   t.teardown(() => filled.storage.close())
   await fill(filled.storage, await hashPassword('a long password'))

@@ -5,7 +5,7 @@ import { chmodSync, chownSync, closeSync, cpSync, existsSync, mkdirSync, openSyn
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'tap'
-import type { Storage } from '../../plugins/storage/common/storage.js'
+import type { Engine } from '../../plugins/storage/common/storage.js'
 import { checkLmdbFiles } from '../../plugins/storage/lmdb/check.js'
 import { openLmdb as openWith } from '../../plugins/storage/lmdb/open.js'
 import { recordOf } from '../../plugins/store/contract/index.js'
@@ -16,7 +16,7 @@ import { mountSmallDisk, needsMounting } from '../programs/small-disk.js'
 import { openLmdb } from '../stores/open-lmdb.js'
 import { until } from '../time/loop-clock.js'
 
-const open = (folder: string): Storage => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })
+const open = (folder: string): Engine => openLmdb(folder, { now: () => recordOf().createdAt, maxBytes: 65_536 }, { info () {}, warn () {} })
 
 /** A folder with some sessions in it. */
 async function filled (folder: string): Promise<Buffer> {

@@ -26,7 +26,8 @@ export const REMEDIES = {
   end: 'Its session stays ended.',
   endOfAll: 'The user of that name can neither log in nor stay logged in. "hatcheck sessions revoke-all" with the name repairs it.',
   unindexed: 'The end of all sessions of the user does not reach it until it is used again. Have the user log out there, or replace SECRET_KEY, which ends every session.',
-  entry: 'It is passed over.'
+  entry: 'It is passed over.',
+  realms: 'A new password may not end the sessions of each realm, until every application has started again.'
 } as const
 
 /** Tells what is wrong with an account, if anything. */

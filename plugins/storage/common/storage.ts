@@ -9,6 +9,8 @@ import type { CompleteSessionStore } from '../../store/traits.js'
 /** An open engine with its sessions, accounts and failed logins. */
 export interface Storage {
   sessions: CompleteSessionStore
+  /** Returns the sessions of another realm, for a call that ends those of a user. */
+  sessionsIn (realm: string): Pick<CompleteSessionStore, 'removeOfUser'>
   /** Set if the sessions are kept in the cookies of the browsers. {@link sessions} then only ends them. */
   carried?: CarriedSessions
   /** Null if the application brought a session store without accounts. */
@@ -22,8 +24,11 @@ export interface Storage {
   close (): Promise<void>
 }
 
+/** An open store, before it is known to which realm its sessions belong. */
+export type AnyRealm = Omit<Storage, 'sessionsIn'>
+
 /** An engine of hatcheck's own. It can also remember which sessions have ended, for sessions that are kept in cookies. */
-export interface Engine extends Storage {
+export interface Engine extends AnyRealm {
   openRevocations (): RevocationStore
 }
 

@@ -16,11 +16,13 @@ export function openCookie (engine: Engine, config: Pick<Config, 'realm' | 'sess
   const isInMemory = sessionStore.kind === 'engine' && sessionStore.engine.name === 'memory'
   // In memory, the ends of sessions are forgotten with the store, so no cookie may be worth anything after it.
   const boundTo = isEnforced && isInMemory ? `${realm}\0${randomUUID()}` : realm
-  const revocations = isEnforced ? revocationsIn(realm, engine.openRevocations()) : NO_REVOCATIONS
+  const revocations = isEnforced ? engine.openRevocations() : NO_REVOCATIONS
+  const sessionsIn = (realm: string): CookieSessions => new CookieSessions({ revocations: revocationsIn(realm, revocations), isEnforced, engine: engine.sessions, now })
   return {
     ...engine,
-    sessions: new CookieSessions({ revocations, isEnforced, engine: engine.sessions, now }),
-    carried: { revocations, codecOf: (secrets) => createSealedCodec(secrets, boundTo, sessionMaxBytes) },
+    sessions: sessionsIn(realm),
+    sessionsIn,
+    carried: { revocations: revocationsIn(realm, revocations), codecOf: (secrets) => createSealedCodec(secrets, boundTo, sessionMaxBytes) },
     losses: isEnforced ? COOKIE_LOSSES : [...COOKIE_LOSSES, ...REVOCATION_LOSSES],
     description: `cookies of the browsers; accounts, and which sessions have ended, in ${engine.description}`
   }

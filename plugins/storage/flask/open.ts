@@ -8,9 +8,11 @@ import { createFlaskCodec } from './codec.js'
 /** Keeps the sessions in the cookies of a Flask application. The engine keeps the accounts. */
 export function openFlask (engine: Engine, { sessionMaxBytes: maxBytes, lifetimes, now }: Pick<Config, 'sessionMaxBytes' | 'lifetimes' | 'now'>): Storage {
   const { lifetimeSeconds } = lifetimes.permanent
+  const sessions = new CookieSessions({ revocations: NO_REVOCATIONS, isEnforced: false, engine: engine.sessions, now })
   return {
     ...engine,
-    sessions: new CookieSessions({ revocations: NO_REVOCATIONS, isEnforced: false, engine: engine.sessions, now }),
+    sessions,
+    sessionsIn: () => sessions,
     carried: { revocations: NO_REVOCATIONS, codecOf: (secrets) => createFlaskCodec({ secrets, lifetimeSeconds, maxBytes, now }) },
     losses: [...COOKIE_LOSSES, ...REVOCATION_LOSSES, ...FLASK_LOSSES],
     description: `cookies of Flask; accounts in ${engine.description}`

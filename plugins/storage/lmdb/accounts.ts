@@ -3,10 +3,13 @@ import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { unreadableAccount, type OnUnreadableAccount } from '../common/damage-log.js'
 import { DATABASES } from './databases.js'
 import { objectIn } from './json.js'
-import { keyText } from './keys.js'
+import { isPlainKey, keyText } from './keys.js'
 import { readFresh } from './read-fresh.js'
 import { LmdbWriter } from './writer.js'
 import { isAccount, type Account, type AccountStore } from '../../store/accounts.js'
+
+/** The value of a realm, whose key says everything. */
+const NOTED = Buffer.from('1')
 
 /** Keeps accounts in LMDB, beside the sessions. Every process of the machine that opens the folder shares them. */
 export class LmdbAccounts implements AccountStore {
@@ -15,12 +18,15 @@ export class LmdbAccounts implements AccountStore {
   readonly #onUnreadable: OnUnreadableAccount
   /** key → account as JSON */
   readonly #accounts: Database<Buffer, string>
+  /** realm → {@link NOTED} */
+  readonly #realms: Database<Buffer, string>
 
   constructor (env: RootDatabase, onUnreadable: OnUnreadableAccount = () => {}) {
     this.#env = env
     this.#writer = LmdbWriter.of(env)
     this.#onUnreadable = onUnreadable
     this.#accounts = env.openDB(DATABASES.accounts)
+    this.#realms = env.openDB(DATABASES.realms)
   }
 
   read (key: string): Account | null {
@@ -55,6 +61,16 @@ export class LmdbAccounts implements AccountStore {
       }
       return accounts
     })
+  }
+
+  async noteRealm (realm: string): Promise<void> {
+    // So that a start writes nothing, as on a full disk.
+    if (readFresh(this.#env, 'account', () => this.#realms.doesExist(realm))) return
+    await this.#writer.write('account', true, () => { this.#realms.put(realm, NOTED) })
+  }
+
+  realms (): string[] {
+    return readFresh(this.#env, 'account', () => [...this.#realms.getKeys()].filter(isPlainKey))
   }
 
   #put (key: string, account: Account): void {

@@ -8,6 +8,7 @@ export const DATABASES = {
   keysOfUser: { name: 'sessions by user', dupSort: true, ...SHORT_KEYS },
   keysByExpiry: { name: 'sessions by expiry', dupSort: true, ...SHORT_KEYS },
   accounts: { name: 'accounts', encoding: 'binary' },
+  realms: { name: 'realms of accounts', encoding: 'binary' },
   attempts: { name: 'attempts', encoding: 'binary' },
   revocations: { name: 'revocations', encoding: 'binary' }
 } as const

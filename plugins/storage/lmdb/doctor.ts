@@ -53,6 +53,7 @@ function examineRecords (env: RootDatabase, folder: string, counts: Counts, hand
     counts.accounts++
     examineAccount(key, decodeAccount(key, value), tell)
   }
+  for (const { key } of entriesOf(env, DATABASES.realms)) if (key === KEY_DAMAGED) tell(`A realm is damaged. ${REMEDIES.realms}`)
   for (const { key, value } of entriesOf(env, DATABASES.attempts)) {
     counts.counters++
     if (decodeCounter(value) === 'damaged') tell(`The counter of failed logins ${key} is damaged. ${REMEDIES.counter}`)

@@ -3,6 +3,7 @@ import type { Account, AccountStore } from '../../store/accounts.js'
 /** Keeps accounts in the memory of this process. */
 export class MemoryAccounts implements AccountStore {
   readonly #accounts = new Map<string, Account>()
+  readonly #realms = new Set<string>()
 
   read (key: string): Account | null {
     return this.#accounts.get(key) ?? null
@@ -24,5 +25,13 @@ export class MemoryAccounts implements AccountStore {
 
   list (): Account[] {
     return [...this.#accounts].sort(([a], [b]) => a < b ? -1 : 1).map(([, account]) => account)
+  }
+
+  noteRealm (realm: string): void {
+    this.#realms.add(realm)
+  }
+
+  realms (): string[] {
+    return [...this.#realms]
   }
 }

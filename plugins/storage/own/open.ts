@@ -5,7 +5,7 @@ import type { AttemptStore } from '../../store/attempts.js'
 import { guarded } from '../../store/errors.js'
 import type { SessionStore } from '../../store/sessions.js'
 import { hasTrait, lossesOf, withEveryTrait } from '../../store/traits.js'
-import type { Storage, StorageLog } from '../common/storage.js'
+import type { AnyRealm, StorageLog } from '../common/storage.js'
 import { MemoryAttempts } from '../memory/attempts.js'
 import { answerInTime, boundedStore } from './bounded.js'
 
@@ -18,7 +18,7 @@ const DEADLINE_MS = 5_000
  *
  * @throws ConfigError if it brings accounts and cannot end the sessions of one.
  */
-export function openOwnStore (store: SessionStore, name: string, log: StorageLog, deadlineMs = DEADLINE_MS): Storage {
+export function openOwnStore (store: SessionStore, name: string, log: StorageLog, deadlineMs = DEADLINE_MS): AnyRealm {
   const { accounts, attempts } = store
   assertRule(accounts === undefined || hasTrait(store, 'removeOfUser'),
     `${name} brings accounts, so it must have the method removeOfUser: a new password ends the sessions of its account.`)
@@ -40,7 +40,9 @@ function guardedAccounts (accounts: AccountStore, deadlineMs: number): AccountSt
     read: (...args) => call(() => accounts.read(...args)),
     create: (...args) => call(() => accounts.create(...args)),
     update: (...args) => call(() => accounts.update(...args)),
-    list: () => guarded('account', () => accounts.list())
+    list: () => guarded('account', () => accounts.list()),
+    noteRealm: (realm) => call(() => accounts.noteRealm?.(realm)),
+    realms: () => call(() => accounts.realms?.() ?? [])
   }
 }
 

@@ -4,8 +4,8 @@ import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bound
 import { FORMATS, isKnownFormat, type Unreadable } from '../common/formats.js'
 import { unreadableAccount, type OnUnreadableAccount } from '../common/damage-log.js'
 import { batchesOf } from './batches.js'
-import { WRONG_TYPE, isMissing, readHash, type StoredHash } from './hash.js'
-import { redisKey } from './keys.js'
+import { WRONG_TYPE, isMissing, readHash, wrongType, type StoredHash } from './hash.js'
+import { REALMS_KEY, redisKey } from './keys.js'
 import { scanKeys } from './scan.js'
 import { withScripts, type Scripted } from './scripted.js'
 import { isAccount, type Account, type AccountStore } from '../../store/accounts.js'
@@ -90,6 +90,18 @@ export class RedisAccounts implements AccountStore {
       }
     }
     return accounts
+  }
+
+  async noteRealm (realm: string): Promise<void> {
+    const note = (): Promise<unknown> => this.#call('account', () => this.#client.hset(REALMS_KEY, realm, '1').catch(wrongType))
+    if (await note() !== WRONG_TYPE) return
+    await this.#call('account', () => this.#client.del(REALMS_KEY))
+    await note()
+  }
+
+  async realms (): Promise<string[]> {
+    const noted = await this.#call('account', () => readHash(this.#client, REALMS_KEY))
+    return noted === WRONG_TYPE ? [] : Object.keys(noted)
   }
 
   #stored (key: string): Promise<StoredHash> {

@@ -10,7 +10,7 @@ import type { StorageLog } from '../common/storage.js'
 import { isStoreKey } from '../common/store-key.js'
 import { connectRedis } from './client.js'
 import { WRONG_TYPE, isMissing, readHash, wrongType, type StoredHash } from './hash.js'
-import { FORMATS_KEY, redisKey } from './keys.js'
+import { FORMATS_KEY, REALMS_KEY, redisKey } from './keys.js'
 import { isSoundBarrier, isSoundEnd } from './revocations.js'
 import { scanKeys } from './scan.js'
 import { withSessionScripts } from './scripts.js'
@@ -89,6 +89,7 @@ export async function examineRedis (target: RedisTarget, handleOf: HandleOf, log
     const noted = await hash(FORMATS_KEY)
     if (noted === WRONG_TYPE || !isNoteOfFormats(noted)) tell('The note of formats is damaged. The next start replaces it.')
     else assertKnownFormats(noted, target.description)
+    if (await hash(REALMS_KEY) === WRONG_TYPE) tell(`The note of realms is damaged. ${REMEDIES.realms}`)
     for (const [pattern, look] of looks) {
       for await (const names of scanKeys(client, call, 'read', pattern)) {
         await Promise.all(names.map((name) => look(name.slice(pattern.length - 1), name)))

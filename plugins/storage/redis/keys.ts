@@ -3,6 +3,9 @@ import { LONGEST_KEY } from '../common/store-key.js'
 /** The key under which the formats of the records are noted. */
 export const FORMATS_KEY = 'hatcheck:formats'
 
+/** The key under which the realms that have sessions of the accounts are noted. */
+export const REALMS_KEY = 'hatcheck:realms'
+
 /** The keys in Redis of everything else that hatcheck keeps there. With `*` in place of a name they are patterns. */
 export const redisKey = {
   /** @throws TypeError if the key is empty or too long. */

@@ -112,6 +112,16 @@ export function accountContract (test: DefineTest, open: OpenAccounts, options: 
     deepEqual(await accounts.list(), sorted.map((name) => accountOf(name, { disabled: name === 'Harry' })))
   })
 
+  check('each realm is noted once', async (accounts) => {
+    equal(typeof accounts.noteRealm, typeof accounts.realms, 'The store must have noteRealm and realms, or neither.')
+    if (accounts.realms === undefined) return
+    deepEqual(await accounts.realms(), [])
+    const names = ['hatcheck', 'shop', 'Shop', 'a.b_c-1', 'x'.repeat(64), '__Host-']
+    await Promise.all([...names, ...names].map((name) => accounts.noteRealm?.(name)))
+    deepEqual([...await accounts.realms()].sort(), names.sort())
+    deepEqual(await accounts.list(), [], 'and is no account')
+  })
+
   check('user names are compared exactly', async (accounts) => {
     const names = ['harry', 'harry2', 'harr', 'zoë', 'zoe', '王小明', '😀', '__proto__', 'constructor', '1', 'a:b', 'a b', '*', 'n'.repeat(60), `${'n'.repeat(60)}2`]
     for (const name of names) equal(await accounts.create(accountKey(name), accountOf(name)), true, name)
