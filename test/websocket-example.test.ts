@@ -18,6 +18,21 @@ test('the server beside Fastify takes handshakes of its own host and of programs
   for (const [origin, host, isTaken] of handshakes) t.equal(isSameHost?.({ origin, host }), isTaken, `${origin} to ${host}`)
 })
 
+test('a session that ends during the handshake closes the socket', async (t) => {
+  const { closeWithSessions } = await example('close-with-sessions.js')
+  let hasEnded = false
+  const read = async (): Promise<object | null> => {
+    if (hasEnded) return null
+    hasEnded = true
+    return { handle: 'handle', user: { name: 'Harry' } }
+  }
+  const { add } = closeWithSessions?.({ on () {}, read }) as { add (socket: object, request: object): Promise<null> }
+  const codes: number[] = []
+  const socket = Object.assign(new EventEmitter(), { close (code: number) { codes.push(code) } })
+  t.equal(await add(socket, {}), null)
+  t.strictSame(codes, [4401])
+})
+
 test('an invalid frame on a socket does not end the process', async (t) => {
   const { closeWithSessions } = await example('close-with-sessions.js')
   const { add } = closeWithSessions?.({ on () {}, read: async () => null }) as { add (socket: object, request: object): Promise<null> }

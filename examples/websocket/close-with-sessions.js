@@ -29,7 +29,8 @@ export function closeWithSessions (sessions) {
       const session = await sessions.read(request)
       if (session !== null && session.user !== null) {
         keep(socket, session.handle)
-        return session
+        // The session may have ended after the store had answered, and before its end could close this socket.
+        if (await sessions.read(request) !== null) return session
       }
       socket.close(LOG_IN_FIRST, 'log in first')
     } catch {
