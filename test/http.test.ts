@@ -1,5 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions, type HTTPMethods, type InjectOptions, type LightMyRequestResponse } from 'fastify'
+import { once } from 'node:events'
 import { METHODS, maxHeaderSize } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
 import { hatcheck, hatcheckService, type ServiceOptions } from '../app.js'
@@ -279,6 +281,23 @@ test('an empty body is no body, whatever its type and coding', async (t) => {
     t.match(await send('POST', '/logout'), [200, { user: null }], what)
     t.equal(harry.cookie(), '', what)
   }
+})
+
+test('an empty body over HTTP/2, which names no length, is no body either', async (t) => {
+  const fastify = Fastify({ http2: true }) as unknown as FastifyInstance
+  t.teardown(() => fastify.close())
+  await fastify.register(hatcheck, { routes: true, secretKey: testKey, sessionStore: 'memory:', authenticate: (name) => ({ name }) })
+  await fastify.listen({ port: 0, host: '127.0.0.1' })
+  const client = connectHttp2(`http://127.0.0.1:${(fastify.server.address() as AddressInfo).port}`)
+  t.teardown(() => { client.destroy() })
+  const statusOf = async (body?: string): Promise<unknown> => {
+    const stream = client.request({ ':method': 'POST', ':path': '/logout', 'content-type': 'application/octet-stream' }, { endStream: body === undefined })
+    stream.end(body)
+    const [{ ':status': status }] = await once(stream, 'response') as [Record<string, unknown>]
+    return status
+  }
+  t.equal(await statusOf(), 303)
+  t.equal(await statusOf('x'), 415, 'with a body')
 })
 
 test('the pages read JSON and forms, and no other body, beside parsers of an application for its own routes', async (t) => {
