@@ -69,7 +69,7 @@ test('sessions revoke-all without a name ends no session if the sessions are in 
   const folder = t.testdir()
   const env = { SIGNUP: 'open', SECRET_KEY: testKey, SESSION_STORE: 'cookie:' }
   const { url } = await startService(t, folder, env)
-  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 0, stdout: '0 sessions ended.\n' })
+  t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 0, stdout: '0 sessions ended.\n', stderr: /^hatcheck: this store has no accounts\. For the users of .+, run sessions revoke-all NAME\.$/m })
   const harry = await cookieOf(url, 'Harry')
   t.match(await hatcheckCli(folder, ['sessions', 'revoke-all'], { env }), { code: 0, stdout: 'every session of Harry has ended.\n' })
   t.equal(await userOf(url, harry), null)

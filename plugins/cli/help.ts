@@ -35,7 +35,8 @@ The user, sessions, backup and doctor commands work on the DATA_DIR and SESSION_
 runs, and print on standard error which store they use. Only "user add" creates a missing store. A damaged record is
 reported and skipped, and the exit code is then 1.
 "sessions list" and "sessions revoke" need the SECRET_KEY of the service: the handles depend on it. If the service or
-the application has its own REALM or SESSION_COOKIE_NAME, set it here as well: only its sessions are listed and ended.
+the application has its own REALM or SESSION_COOKIE_NAME, set it for the sessions commands as well: they list and end
+only its sessions.
 
 Examples
   hatcheck                                                 try it: http://127.0.0.1:3000, demo mode

@@ -15,6 +15,7 @@ export async function sessions ([action = '', name, ...rest]: string[], io: Io):
   if (action === 'revoke' && handle === undefined) throw new UsageError('missing argument: sessions revoke NAME HANDLE')
   return await withStorage(io, { what: 'sessions' }, async (storage, config) => {
     const users = await usersCalled(storage, name)
+    if (users.length === 0) io.stderr.write(`hatcheck: this store has no accounts. For the users of an application with its own authenticate, run sessions ${action} NAME.\n`)
     if (action === 'list') await list(users, storage, config, io)
     else if (handle !== undefined) await revoke(users[0] ?? '', handle, storage, config, io)
     else await revokeAll(users, storage, io)
