@@ -1,4 +1,5 @@
 import type { Lifetime } from '../../test/processes/scope.js'
+import { retry } from '../retry.js'
 import type { Case } from './cases/case.js'
 import { cases, type CaseName } from './cases/index.js'
 import { peers, type Peer, type PeerName } from './peers/index.js'
@@ -35,14 +36,14 @@ export async function runPeer (t: Lifetime, name: PeerName, wanted: readonly Cas
 }
 
 /** A try that could not be made, as when a busy machine makes a peer refuse a login, says nothing about the peer. */
-const MAX_DISTURBED = 5
+const ATTEMPTS = 5
 
 async function runCase (stage: Stage, { tries, repeats, seen: word }: Case, note: (step: string) => void): Promise<Pick<Cell, 'tries' | 'seen' | 'what'>> {
   const result: Pick<Cell, 'tries' | 'seen' | 'what'> = { tries: 0, seen: 0, what: {} }
   for (const { name, run } of tries) {
     for (let i = 0; i < repeats; i++) {
       note(`\n${name} (${i + 1} of ${repeats})`)
-      const wrong = await undisturbed(() => run(stage), note)
+      const wrong = await retry(() => run(stage), { attempts: ATTEMPTS, onFailure (error) { note(`=> once more: ${error.message}`) } })
       // A peer without this step has none the next time either.
       if (wrong === undefined) break
       result.tries += 1
@@ -53,15 +54,4 @@ async function runCase (stage: Stage, { tries, repeats, seen: word }: Case, note
     }
   }
   return result
-}
-
-async function undisturbed<T> (run: () => Promise<T>, note: (step: string) => void): Promise<T> {
-  for (let i = 1; ; i++) {
-    try {
-      return await run()
-    } catch (error) {
-      if (i === MAX_DISTURBED) throw error
-      note(`=> once more: ${(error as Error).message}`)
-    }
-  }
 }

@@ -1,4 +1,4 @@
-import { POSITIONS } from '../browser.js'
+import { POSITIONS, type Browser } from '../browser.js'
 import type { Stage } from '../stage.js'
 import type { Case } from './case.js'
 
@@ -36,7 +36,7 @@ export const fixation: Case = {
 }
 
 /** A visitor with the session that an attacker has planted. */
-async function visitor (stage: Stage): Promise<{ browser: ReturnType<Stage['browser']>, planted: Map<string, string> }> {
+async function visitor (stage: Stage): Promise<{ browser: Browser, planted: Map<string, string> }> {
   const browser = stage.browser('Harry')
   await browser.set('a', 'visitor')
   return { browser, planted: browser.cookies }

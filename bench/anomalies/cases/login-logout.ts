@@ -1,4 +1,4 @@
-import { POSITIONS } from '../browser.js'
+import { POSITIONS, type Browser } from '../browser.js'
 import type { Stage } from '../stage.js'
 import type { Case } from './case.js'
 
@@ -31,7 +31,7 @@ export const loginLogout: Case = {
   ]
 }
 
-async function judge (stage: Stage, browser: ReturnType<Stage['browser']>, old: Map<string, string>): Promise<string | null> {
+async function judge (stage: Stage, browser: Browser, old: Map<string, string>): Promise<string | null> {
   if ((await browser.read()).user === 'Harry') return 'the browser is Harry again'
   // A copy of a cookie that no server remembers is the case "copied cookie".
   if (stage.peer.isStateless !== true && (await stage.browser('the old cookie', old).read()).user !== null) return 'the old cookie is logged in'
