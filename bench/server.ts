@@ -1,5 +1,6 @@
 import { keepNextTickFast } from '../plugins/process/next-tick.js'
 import { contenderOf } from './contenders/index.js'
+import { endWithParent } from './processes.js'
 import { cpuMicrosOf, descendantsOf } from './process-tree.js'
 import { Profiler } from './profile/profiler.js'
 
@@ -27,12 +28,11 @@ const [,, name = '', dataDir = '', redisUrl = ''] = process.argv
 
 // Whether a process loses this depends on how much it loads, and on the moment: nothing to compare contenders by.
 keepNextTickFast()
-// Ctrl-C reaches every process of a terminal; here the parent decides.
-process.on('SIGINT', () => {})
 
-const { port, close } = await contenderOf(name).start({ dataDir, redisUrl })
+const started = contenderOf(name).start({ dataDir, redisUrl })
+endWithParent(async () => { await (await started).close() })
+const { port } = await started
 const children = descendantsOf(process.pid)
-process.on('disconnect', () => { close().finally(() => { process.exit() }) })
 const profiler = new Profiler()
 const answers = {
   usage (): Usage {
@@ -48,4 +48,3 @@ process.on('message', async (question: Question) => {
 })
 // The parent may have gone meanwhile.
 if (process.connected) process.send?.({ port, pids: [process.pid, ...children] } satisfies Started)
-else await close()
