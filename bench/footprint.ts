@@ -6,8 +6,8 @@ import { parseArgs, promisify } from 'node:util'
 import { checkout, childEnvironment, copySources } from '../test/processes/child.js'
 import { readCommandLine } from './command-line.js'
 import { runCommand, say, type Lifetime } from './command.js'
-import { applicationsOf, programOf, type Application, type ApplicationSample } from './footprint/applications.js'
-import { SERVICES, measureLoad, measureStart, type LoadSample, type StartSample } from './footprint/service.js'
+import { applicationsOf, programOf, type ApplicationSample } from './footprint/applications.js'
+import { SERVICES, measureLoad, measureStart, type StartSample } from './footprint/service.js'
 import { applicationTable, mediansOf, serviceTable, type Footprint, type Installed } from './footprint/table.js'
 import { startRedis } from './stores.js'
 
@@ -55,41 +55,38 @@ async function measureApplications ({ folder, signal, teardown }: Lifetime, hatc
   const redis = await startRedis(folder, signal)
   if (redis === null) say('redis-server is not installed: no application on Redis is measured')
   else teardown(redis.close)
-  const applications = Object.entries(applicationsOf(hatcheck, redis?.resources.redisUrl ?? null)).map(([name, application], i) => (
-    { name, application, root: join(folder, String(i)), samples: [] as ApplicationSample[] }))
-  const installed = new Map<string, Installed>()
-  for (const { name, application, root } of applications) installed.set(name, await install(name, root, application, signal))
+  const applications = []
+  for (const [name, application] of Object.entries(applicationsOf(hatcheck, redis?.resources.redisUrl ?? null))) {
+    const root = join(folder, String(applications.length))
+    const installed = await install(name, root, application.packages, signal)
+    writeFileSync(join(root, 'program.js'), programOf(application))
+    applications.push({ name, root, installed, samples: [] as ApplicationSample[] })
+  }
   for (let round = 1; round <= ROUNDS; round++) {
     say(`applications: round ${round} of ${ROUNDS}`)
     for (const { root, samples } of applications) samples.push(JSON.parse(await run(process.execPath, ['--expose-gc', 'program.js'], root, signal)))
   }
-  return applications.map(({ name, samples }) => ({ name, ...installed.get(name) as Installed, ...mediansOf(samples) }))
+  return applications.map(({ name, installed, samples }) => ({ name, ...installed, ...mediansOf(samples) }))
 }
 
 async function measureServices (lifetime: Lifetime, hatcheck: string) {
   const { folder, signal } = lifetime
   const root = join(folder, 'service')
-  const installed = await installPackages('service', root, [hatcheck], signal)
+  const installed = await install('service', root, [hatcheck], signal)
   const services = Object.entries(SERVICES).map(([name, store]) => ({ name, store, starts: [] as StartSample[] }))
   for (let round = 1; round <= ROUNDS; round++) {
     say(`service: round ${round} of ${ROUNDS}`)
     for (const { store, starts } of services) starts.push(await measureStart(lifetime, root, store))
   }
-  const loads: LoadSample[] = []
-  for (const { name, store } of services) {
+  const measured = []
+  for (const { name, store, starts } of services) {
     say(`${name}: under load`)
-    loads.push(await measureLoad(lifetime, root, store))
+    measured.push({ name, ...installed, start: mediansOf(starts), load: await measureLoad(lifetime, root, store) })
   }
-  return services.map(({ name, starts }, i) => ({ name, ...installed, start: mediansOf(starts), load: loads[i] as LoadSample }))
+  return measured
 }
 
-async function install (name: string, root: string, application: Application, signal: AbortSignal): Promise<Installed> {
-  const installed = await installPackages(name, root, application.packages, signal)
-  writeFileSync(join(root, 'program.js'), programOf(application))
-  return installed
-}
-
-async function installPackages (name: string, root: string, packages: readonly string[], signal: AbortSignal): Promise<Installed> {
+async function install (name: string, root: string, packages: readonly string[], signal: AbortSignal): Promise<Installed> {
   say(`installing ${name}`)
   mkdirSync(root)
   writeFileSync(join(root, 'package.json'), '{ "type": "module" }')

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 /** An application with a route that counts the visits of a browser in its session. */
-export interface Application {
+interface Application {
   /** What its documentation says to install, and the flags of npm. */
   packages: string[]
   framework: keyof typeof FRAMEWORKS
