@@ -29,7 +29,7 @@ export async function costOf<T> (items: readonly T[], inFlight: number, call: (i
       try {
         const answer = call(item)
         if (answer instanceof Promise) await answer
-        took.push(performance.now() - called)
+        took.push(1_000 * (performance.now() - called))
       } catch {
         failed++
       }
@@ -38,12 +38,11 @@ export async function costOf<T> (items: readonly T[], inFlight: number, call: (i
   const elapsedMs = performance.now() - begun
   const { user, system } = process.cpuUsage(cpu)
   const { active } = performance.eventLoopUtilization(loop)
-  const { p50, p99, max } = percentilesOf(took)
   return {
     calls: took.length,
     failed,
     perSecond: took.length / elapsedMs * 1_000,
-    micros: { p50: 1_000 * p50, p99: 1_000 * p99, max: 1_000 * max },
+    micros: percentilesOf(took),
     cpuMicros: (user + system) / took.length,
     loopMicros: 1_000 * active / took.length
   }
