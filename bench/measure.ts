@@ -22,7 +22,7 @@ export interface Sample {
   p99Ms: number
 }
 
-export interface MeasureOptions {
+interface MeasureOptions {
   ms: number
   /** The requests that are sent before, uncounted: the code of a contender that has waited for the others is cold. */
   lead?: { turns: Turns, ms: number }

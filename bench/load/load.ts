@@ -3,7 +3,7 @@ import { Connection } from './connection.js'
 import type { Visitor } from './visitor.js'
 
 /** Who sends the next request, and with which word in its body. */
-export interface Turn {
+interface Turn {
   visitor: Visitor
   word?: string
 }

@@ -3,7 +3,7 @@ import type { Profiler } from 'node:inspector'
 /** What a request spends its CPU time on, in the order of the table. */
 export const parts = ['socket', 'Node.js', 'framework', 'application', 'session', 'store', 'driver', 'hashes', 'garbage', 'native'] as const
 
-export type Part = typeof parts[number]
+type Part = typeof parts[number]
 
 /** CPU time of the main thread for one request by part, in µs. */
 export type MicrosByPart = Record<Part, number>
