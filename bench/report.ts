@@ -31,7 +31,7 @@ export function report (results: Results): string {
     ...profiles,
     'CPU of the bare route for a request, divided by that of the contender: higher is better',
     table(['contender', ...names], overview),
-    Object.entries(results.environment).map(([name, value]) => `${name} ${value}`).join(', '),
+    environmentText(results.environment),
     `Medians of ${results.rounds} rounds; a ratio is that to ${reference} just before and after. CPU and Redis are for one request.`,
     `${CONNECTIONS} connections: one visitor each, or ("proxy") ${VISITORS.toLocaleString('en')} visitors over all of them.`,
     `The middle half of the ratios of a contender in a row is within ${(median(all.map(({ ratioSpread }) => ratioSpread)) * 100).toFixed(0)} %.`
@@ -43,6 +43,10 @@ export function cellsOf (microsByPart: NonNullable<Result['microsByPart']>, cpuM
   const ofMain = parts.map((part) => microsByPart[part])
   const ofOthers = Math.max(0, ofMain.reduce((left, micros) => left - micros, cpuMicros))
   return [...ofMain, ofOthers].map((micros) => micros.toFixed(1))
+}
+
+export function environmentText (environment: Results['environment']): string {
+  return Object.entries(environment).map(([name, value]) => `${name} ${value}`).join(', ')
 }
 
 function table (head: string[], rows: string[][]): string {
