@@ -1,11 +1,11 @@
 import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { Agent } from 'node:http'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { newSecret } from '../plugins/tickets/secrets.js'
 import { Client } from '../test/clients/client.js'
 import { inputs, OWNER, type Asked, type Input } from '../test/long/attacks/inputs.js'
-import { addressOf } from '../test/processes/child.js'
+import { addressOf, childEnvironment } from '../test/processes/child.js'
 import { readCommandLine } from './command-line.js'
 import { runCommand, type Lifetime } from './command.js'
 import { answerOf, endProcess } from './processes.js'
@@ -64,11 +64,11 @@ async function start ({ folder, teardown }: Lifetime): Promise<Service> {
   const child = fork(resolve(import.meta.dirname, '../server.ts'), {
     cwd: folder,
     execArgv: [...process.execArgv, '--import', join(import.meta.dirname, 'loop-time.ts')],
-    env: { PATH: process.env['PATH'], NODE_PATH: process.env['NODE_PATH'], PORT: '0', SECRET_KEY: Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64'), SIGNUP: 'open', TRUST_PROXY: '127.0.0.1,::1', SESSION_COOKIE_SECURE: 'false' },
+    env: childEnvironment({ PORT: '0', SECRET_KEY: newSecret(), SIGNUP: 'open', TRUST_PROXY: '127.0.0.1,::1', SESSION_COOKIE_SECURE: 'false' }),
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
   teardown(async () => { await endProcess(child) })
-  const url = await Promise.race([addressOf(child), once(child, 'exit').then(([code]) => { throw new Error(`the service ended with ${code}`) })])
+  const url = await addressOf(child)
   return { url, loopTime: () => answerOf(child, 'the service', 'loop time') }
 }
 

@@ -1,7 +1,6 @@
 import autocannon from 'autocannon'
 import { strict as assert } from 'node:assert'
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from '../../test/clients/client.js'
@@ -90,7 +89,7 @@ async function withService<T> ({ teardown }: Lifetime, root: string, sessionStor
   teardown(stop)
   const usage = async (): Promise<Usage> => await answerOf(child, 'the service', 'usage')
   try {
-    const url = await Promise.race([addressOf(child), once(child, 'exit').then(([code]) => { throw new Error(`the service ended with ${code}`) })])
+    const url = await addressOf(child)
     const { statusCode } = await new Client(url).get('/')
     const wallMs = performance.now() - begun
     const { user, system, residentBytes } = await usage()
