@@ -1,10 +1,10 @@
 import { strict as assert } from 'node:assert'
-import { randomBytes } from 'node:crypto'
 import { Agent } from 'node:http'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { resolveConfig } from '../plugins/config/resolve.js'
 import { openStorage } from '../plugins/storage/open.js'
+import { newSecret } from '../plugins/tickets/secrets.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { Client } from '../test/clients/client.js'
 import { Child } from './child.js'
@@ -43,7 +43,7 @@ interface Findings {
 }
 
 // This process makes tickets for the service.
-const secret = randomBytes(32).toString('base64url')
+const secret = newSecret()
 process.env[SECRET_VARIABLE] = secret
 const signer = createTicketSigner([Buffer.from(secret)])
 const silent = { info () {}, warn () {} }

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { hatcheckService } from '../../app.js'
+import { newSecret } from '../../plugins/tickets/secrets.js'
 import { endWithParent } from '../processes.js'
 import { RIGHT } from './login.js'
 
@@ -16,7 +17,7 @@ const fastify = Fastify({ logger: false }) as unknown as FastifyInstance
 endWithParent(async () => { await fastify.close() })
 await fastify.register(hatcheckService, {
   mode: 'service',
-  secretKey: crypto.getRandomValues(new Uint8Array(32)),
+  secretKey: newSecret(),
   sessionStore: `lmdb:${folder}`,
   sessionCookieSecure: 'auto',
   // The clock moves on by months.
