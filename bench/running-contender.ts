@@ -72,7 +72,10 @@ export class RunningContender {
   async warmUp ({ request, senders }: Row, { requests, ms }: Plan['warmUp']): Promise<void> {
     const template = this.#request(request)
     if (template === null) return
-    await this.#retry(async () => { await measure(this.child, template, atMost(requests, this.#population.turnsOf(senders)), { ms, connections: CONNECTIONS }) })
+    const population = this.#population
+    await this.#retry(async () => {
+      await measure(this.child, template, atMost(Math.min(requests, population.mostBefore(senders)), population.turnsOf(senders)), { ms, connections: CONNECTIONS })
+    })
   }
 
   /** Resolves to null if the contender has no such request. */
