@@ -92,8 +92,8 @@ test('on LMDB, whatever ends sessions or changes an account waits for a flush', 
   await waits('the end of a session', () => sessions.remove('one'))
   await waits('the end of a session in a cookie', () => revocations.end('one', Date.now() + 1_000))
   await waits('the end of every session in the cookies of a user', () => revocations.endAll('Harry', Date.now(), Date.now() + 1_000))
-  await waits('a new account', () => accounts?.create('harry', account))
-  await waits('another password', () => accounts?.update('harry', { passwordHash: account.passwordHash }))
+  await waits('a new account', () => accounts.create('harry', account))
+  await waits('another password', () => accounts.update('harry', { passwordHash: account.passwordHash }))
 })
 
 test('a login, a renewal and a logout on LMDB wait for one flush each', async (t) => {

@@ -96,6 +96,6 @@ test('a backup that does not fit on its disk fails, and leaves no file that look
 async function addAccounts (folder: string, count: number): Promise<void> {
   const { accounts, close } = openLmdb(join(folder, 'data/lmdb'), { now: Date.now, maxBytes: 16_384 }, { info () {}, warn () {} })
   await Promise.all(Array.from({ length: count }, (_, i) =>
-    accounts?.create(`user ${i}`, { name: `User ${i}`, passwordHash: 'x'.repeat(97), createdAt: 0, disabled: false })))
+    accounts.create(`user ${i}`, { name: `User ${i}`, passwordHash: 'x'.repeat(97), createdAt: 0, disabled: false })))
   await close()
 }

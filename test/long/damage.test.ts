@@ -8,7 +8,7 @@ import { parseRedisUrl } from '../../plugins/config/redis-url.js'
 import type { Engine } from '../../plugins/storage/common/storage.js'
 import { decodeFlat } from '../../plugins/storage/lmdb/msgpack.js'
 import { openRedis } from '../../plugins/storage/redis/open.js'
-import type { Account, AccountStore } from '../../plugins/store/accounts.js'
+import type { Account } from '../../plugins/store/accounts.js'
 import { policies } from '../../plugins/store/attempt-policy.js'
 import { recordOf, replacementOf } from '../../plugins/store/contract/index.js'
 import { TOMBSTONE_MS } from '../../plugins/store/sessions.js'
@@ -55,7 +55,7 @@ async function fill ({ sessions, accounts, attempts }: Engine, passwordHash: str
   for (const key of ['replaced', 'ended']) await sessions.create(key, recordOf({ user: 'Sally' }))
   await sessions.replace('replaced', 'successor', replacementOf())
   await sessions.remove('ended')
-  for (const name of ['Harry', 'Sally']) await accounts?.create(name.toLowerCase(), { name, passwordHash, createdAt: START, disabled: name === 'Harry' })
+  for (const name of ['Harry', 'Sally']) await accounts.create(name.toLowerCase(), { name, passwordHash, createdAt: START, disabled: name === 'Harry' })
   for (const key of ['damaged', 'other']) for (let i = 0; i < 8; i++) await attempts.count(key, policy, START)
 }
 
@@ -74,9 +74,9 @@ async function faultOf ({ storage: { sessions, accounts, attempts }, clock }: Fi
   if (record !== null && (typeof record.permanent !== 'boolean' || Object.values(record.fields).some((text) => typeof text !== 'string'))) return 'a record that is none'
   await sessions.successor?.('replaced')
   await sessions.touch(DAMAGED, START + 1, record?.expiresAt ?? START + 1)
-  const account = await unavailable(async () => await accounts?.read('harry')) as Account | null | undefined
+  const account = await unavailable(async () => await accounts.read('harry')) as Account | null | undefined
   if (account != null && account.name.toLowerCase() !== 'harry') return 'an account under another name'
-  await unavailable(async () => await accounts?.update('harry', { disabled: true }))
+  await unavailable(async () => await accounts.update('harry', { disabled: true }))
   const wait = await attempts.waitOf('damaged', policy, START)
   if (!(wait >= 0 && wait <= policy.longestMs)) return `a wait of ${wait}`
   for (const call of ['admit', 'count'] as const) await attempts[call]('damaged', policy, START)
@@ -84,8 +84,8 @@ async function faultOf ({ storage: { sessions, accounts, attempts }, clock }: Fi
   if (await sessions.read('other') === null) return 'the other session'
   if (!(await sessions.ofUser('Harry')).some(({ key }) => key === 'other')) return 'the other session in the list'
   if (await sessions.create('ended', recordOf())) return 'the tombstone'
-  if ((await (accounts as AccountStore).read('sally'))?.name !== 'Sally') return 'the other account'
-  if (!(await (accounts as AccountStore).list()).some(({ name }) => name === 'Sally')) return 'the other account in the list'
+  if ((await accounts.read('sally'))?.name !== 'Sally') return 'the other account'
+  if (!(await accounts.list()).some(({ name }) => name === 'Sally')) return 'the other account in the list'
   if (await attempts.waitOf('other', policy, START) === 0) return 'the other counter'
 
   for (const time of [START + TOMBSTONE_MS, recordOf().expiresAt + TOMBSTONE_MS + 1]) {

@@ -22,7 +22,7 @@ export function openEngine (
 ): { sessions: SessionStore, accounts: AccountStore } {
   const storage = kind === 'memory:' ? openMemory({ now, maxBytes }) : openLmdb(folder, { now, maxBytes }, { info () {}, warn () {} })
   t.teardown(() => storage.close())
-  return { sessions: storage.sessions, accounts: storage.accounts as AccountStore }
+  return storage
 }
 
 export type StoreCall = Exclude<keyof SessionStore, 'sync' | 'keepsLimit' | 'accounts' | 'attempts'>

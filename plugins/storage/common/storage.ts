@@ -29,6 +29,7 @@ export type AnyRealm = Omit<Storage, 'sessionsIn'>
 
 /** An engine of hatcheck's own. It can also remember which sessions have ended, for sessions that are kept in cookies. */
 export interface Engine extends AnyRealm {
+  accounts: AccountStore
   openRevocations (): RevocationStore
 }
 

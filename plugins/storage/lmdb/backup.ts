@@ -42,7 +42,7 @@ async function write (all: readonly Account[], folder: string, options: StorageO
   const { accounts, close } = openLmdb(await loadLmdb(), folder, options, log)
   try {
     for (let i = 0; i < all.length; i += BATCH) {
-      await Promise.all(all.slice(i, i + BATCH).map((account) => accounts?.create(accountKey(account.name), account)))
+      await Promise.all(all.slice(i, i + BATCH).map((account) => accounts.create(accountKey(account.name), account)))
     }
   } finally {
     await close()
