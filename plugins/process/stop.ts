@@ -1,8 +1,7 @@
 import closeWithGrace from 'close-with-grace'
-import type { FastifyBaseLogger } from 'fastify'
 import { writeEvent } from '../audit/index.js'
 import { isWorker } from '../workers/duties.js'
-import type { ProcessLog } from './log.js'
+import type { Running } from './running.js'
 import { STOP_SIGNALS } from './signals.js'
 
 /**
@@ -17,19 +16,8 @@ const LONGEST_STOP_MS = { worker: 8_000, other: 8_500 }
  */
 const FAULTS = ['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGTRAP'] as const
 
-interface Stoppable {
-  log: FastifyBaseLogger
-  /** The log for security events. */
-  auditLog: FastifyBaseLogger
-  output: Pick<ProcessLog, 'flush' | 'isStuck'>
-  /** Answers the requests under way and closes everything. */
-  close (): Promise<void>
-  /** Kills the workers that still run. */
-  killWorkers (): void
-}
-
 /** Stops the process gracefully at a signal or after an uncaught error, always within 10 s. */
-export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: Stoppable): void {
+export function stopWithGrace ({ log, auditLog, output, close, killWorkers }: Running): void {
   let isLate = false
   const { close: stop } = closeWithGrace({
     delay: false,
