@@ -22,12 +22,7 @@ export interface LoginOptions<Values = Session> {
   data?: Partial<Values> | undefined
 }
 
-export interface CompleteLoginOptions {
-  /**
-   * "Keep me signed in": the session is permanent.
-   * @default what this request has assigned to `session.permanent`, else false
-   */
-  permanent?: boolean
+export interface CompleteLoginOptions extends Pick<LoginOptions, 'permanent'> {
   /**
    * The name as the client sent it; the next login with this name then comes from a known device.
    * @default the name of the user
