@@ -3,7 +3,7 @@ import {
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
 } from '../../store/record.js'
 import { replaceInTwoSteps } from '../../store/replace-in-two-steps.js'
-import type { SessionStore, StoreOptions } from '../../store/sessions.js'
+import type { SessionStore } from '../../store/sessions.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import type { ExpressSessionStore } from '../../store/express-store.js'
@@ -15,7 +15,7 @@ import { ExpressTombstones } from './tombstones.js'
  * The options of `expressStore`. The limits of a call apply to one method of the contract: a change is a `get` and a `set`, a
  * new ID is five calls.
  */
-export interface ExpressStoreOptions extends Partial<StoreOptions>, Omit<CallLimits, 'connection'> {
+export interface ExpressStoreOptions extends Omit<CallLimits, 'connection'> {
   /**
    * How many bytes of JSON the data of one session may take. Give it the value of `sessionMaxBytes` if you set that.
    *
