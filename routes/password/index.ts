@@ -42,7 +42,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
     const user = await login.checkPassword(name, current, request)
     let ended = 0
     const isChanged = user !== null && await accounts.changePassword(user, next, async () => {
-      await assertStillIn(request, name)
+      if (!await session.isStillOf(request, name)) throw new PasswordNotChangedError()
       // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
       ended = await endOthers(request, name)
     })
@@ -57,10 +57,6 @@ export default async function password (fastify: FastifyInstance): Promise<void>
 
   function nameOf (request: FastifyRequest): string {
     return session.loggedIn(request)?.name ?? ''
-  }
-
-  async function assertStillIn (request: FastifyRequest, name: string): Promise<void> {
-    if (!await session.isStillOf(request, name)) throw new PasswordNotChangedError()
   }
 
   async function endOthers (request: FastifyRequest, name: string): Promise<number> {
