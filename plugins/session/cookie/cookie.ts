@@ -27,7 +27,7 @@ export interface CookieDescription {
 export type CookieChange = 'keep' | 'set' | 'clear'
 
 /** The parts of a session that its cookie depends on. */
-export interface CookieState {
+interface CookieState {
   readonly request: FastifyRequest
   readonly cookie: CookieChange
   readonly cookieValue: string

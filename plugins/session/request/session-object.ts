@@ -13,7 +13,7 @@ export type TypedSession<V> = V & SessionMembers<V>
  * The methods of a session with the values `V`. Those that read a value throw SessionCommittedError (500) if the response has begun,
  * and nothing has read the session before; those that change one throw it once the response has left.
  */
-export interface SessionMembers<V> {
+interface SessionMembers<V> {
   /** Returns a value; undefined if the key has none. @throws SessionKeyError (500) if the key is not a string. */
   get<K extends keyof V> (key: K): V[K] | undefined
   /** Sets a value; undefined deletes the key. @throws SessionKeyError, SessionValueError, SessionSchemaError (500); with `sessionSchema` SessionTooLargeError (413) */
