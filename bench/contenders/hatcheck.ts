@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Requests } from '../requests.js'
-import type { Contender, Resources } from './contender.js'
+import type { Contender } from './contender.js'
 import { onFastify, sendPage, sendVerdict, valuesOf, type ChangeBody, type LoginBody } from './on-fastify.js'
 import { newSecret } from './secret.js'
 
@@ -13,12 +13,8 @@ type App = Pick<typeof import('../../app.js'), 'hatcheck' | 'hatcheckService'>
 
 type StoreOptions = { dataDir: string, sessionStore?: string }
 
-const stores = {
-  memory: ({ dataDir }) => ({ dataDir, sessionStore: 'memory:' }),
-  LMDB: ({ dataDir }) => ({ dataDir, sessionStore: 'lmdb:' }),
-  Redis: ({ dataDir, redisUrl }) => ({ dataDir, sessionStore: redisUrl }),
-  cookie: ({ dataDir }) => ({ dataDir, sessionStore: 'cookie:' })
-} satisfies Record<string, (resources: Resources) => StoreOptions>
+/** The URL of each store; null: that of the contender's own Redis. */
+const stores = { memory: 'memory:', LMDB: 'lmdb:', Redis: null, cookie: 'cookie:' }
 
 /**
  * hatcheck as a plugin and as a service, on each store.
@@ -28,15 +24,16 @@ const stores = {
 export function hatcheckContenders (other?: string): Contender[] {
   const suffix = other === undefined ? '' : ', other'
   const load = async (): Promise<App> => await import(other === undefined ? '../../app.js' : pathToFileURL(join(other, 'dist/app.js')).href)
-  return (['plugin', 'service'] as const).flatMap((form) => Object.entries(stores).map(([store, optionsOf]): Contender => ({
+  return (['plugin', 'service'] as const).flatMap((form) => Object.entries(stores).map(([store, url]): Contender => ({
     name: `hatcheck ${form} (${store}${suffix})`,
-    usesRedis: store === 'Redis',
+    usesRedis: url === null,
     isOther: other !== undefined,
-    start: onFastify(async (fastify, resources) => {
+    start: onFastify(async (fastify, { dataDir, redisUrl }) => {
       const app = await load()
-      if (form === 'plugin') await plugin(fastify, app, optionsOf(resources))
+      const options = { dataDir, sessionStore: url ?? redisUrl }
+      if (form === 'plugin') await plugin(fastify, app, options)
       // A login without hashing: the application's own check of the password.
-      else await registerService(fastify, optionsOf(resources), { authenticate: (name: string) => ({ name }) }, app)
+      else await registerService(fastify, options, { authenticate: (name: string) => ({ name }) }, app)
     }),
     requests: form === 'service' ? requestsOfService : {}
   })))

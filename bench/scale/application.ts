@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { hatcheck } from '../../app.js'
-import { CORE, TRAITS, type CompleteSessionStore } from '../../plugins/store/traits.js'
+import type { SessionStore } from '../../plugins/store/sessions.js'
+import { wrapStore, type CompleteSessionStore } from '../../plugins/store/traits.js'
 import { answerOf, endProcess } from '../processes.js'
 import type { Requests } from './visitors.js'
 
@@ -52,9 +53,8 @@ export async function startApplication (store: CompleteSessionStore, now: () => 
   }
 }
 
-/** An application sweeps once a minute, which would be in the midst of what is measured. */
-function withoutSweep (store: CompleteSessionStore): Omit<CompleteSessionStore, 'sweep'> {
-  const names = [...CORE, ...TRAITS].filter((name) => name !== 'sweep' && name !== 'keepsLimit')
-  const methods = Object.fromEntries(names.map((name) => [name, (store[name] as () => unknown).bind(store)]))
-  return { sync: store.sync, ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit }, ...methods } as Omit<CompleteSessionStore, 'sweep'>
+/** Leaves out the sweep: an application sweeps once a minute, which would be in the midst of what is measured. */
+function withoutSweep (store: CompleteSessionStore): SessionStore {
+  const { sweep: _sweep, ...others } = wrapStore(store, (_, call) => call)
+  return others
 }
