@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks'
 process.on('message', () => { process.send?.(computed()) })
 process.channel?.unref()
 
-/** Linux knows to the nanosecond what the thread has had of a processor. Elsewhere, what else the machine does is in it too. */
+/** Returns how long the thread has had a processor. Only Linux tells; elsewhere the result includes what else the machine does. */
 function computed (): number {
   try {
     return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6

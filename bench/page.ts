@@ -12,8 +12,8 @@ const known = (name: string): SafeHtml => html`<h1>${name} Your account is logge
 <p class="aside"><a href="${''}/sessions">My sessions</a></p>`
 
 /**
- * The page of routes/home.ts, for those that are not hatcheck. The wording is a copy; that every contender sends the
- * very same bytes is checked before anything is measured.
+ * Renders the page of routes/home.ts for the other contenders. The wording is a copy; check.ts asserts that every contender
+ * sends the same bytes.
  */
 export function homePage (name: string | undefined): string {
   return layout({ title: name ?? 'Not logged in', body: name === undefined ? anonymous : known(name) }, english)

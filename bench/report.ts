@@ -4,7 +4,7 @@ import { parts } from './profile/parts.js'
 import type { Result, Results } from './results.js'
 import { median } from './statistics.js'
 
-/** Every measurement, as tables for people. */
+/** Renders every measurement, as tables for people. */
 export function report (results: Results): string {
   const names = Object.keys(results.rows)
   const overview = results.contenders.map((name) => [name, ...names.map((row) => results.rows[row]?.[name]?.ratio.toFixed(2) ?? '-')])

@@ -1,6 +1,6 @@
 import type { RequestName } from './requests.js'
 
-/** Who sends the requests of a row: each has CONNECTIONS connections. */
+/** The visitors who send the requests of a row, over CONNECTIONS connections. */
 export type Senders =
   /** One visitor for each connection, as browsers are. */
   'browsers' |

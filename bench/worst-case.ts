@@ -30,7 +30,7 @@ const wanted = readCommandLine(USAGE, () => {
 
 interface Service {
   url: string
-  /** The time that the event loop has been at work, in ms. */
+  /** Returns how long the event loop has been at work, in ms. */
   loopTime (): Promise<number>
 }
 

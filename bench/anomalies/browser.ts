@@ -60,7 +60,7 @@ export class Browser {
     return await this.#send('revoke-all')
   }
 
-  /** What a handler sees with these cookies. */
+  /** Returns what a handler sees with these cookies. */
   async read (): Promise<Seen> {
     const answer = await this.#sendUntilServed('read')
     if (answer.statusCode !== 200) throw new Error(`/read was answered with ${answer.statusCode}: ${answer.body}`)

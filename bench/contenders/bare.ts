@@ -53,7 +53,7 @@ function giveCookie (_request: FastifyRequest, reply: FastifyReply): void {
   reply.header('set-cookie', newCookie()).send()
 }
 
-/** As long as a ticket of hatcheck, which a server reads with every request. */
+/** Makes a cookie as long as that of hatcheck: a server reads it with every request. */
 function newCookie (): string {
   return `hatcheck=${randomBytes(65).toString('base64url')}`
 }

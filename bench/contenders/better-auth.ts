@@ -82,7 +82,7 @@ export const betterAuths: Contender[] = [
   }
 }))
 
-/** With the origin, which it checks. */
+/** Makes a request to its API, with the origin, which it checks. */
 function ofApi (path: string, body: (word: string) => string) {
   return { method: 'POST', path: `/api/auth/${path}`, headers: { accept: 'application/json', origin: ORIGIN }, body } as const
 }

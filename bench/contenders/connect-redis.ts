@@ -5,7 +5,7 @@ interface Client {
   destroy (): void
 }
 
-/** The store of connect-redis over the client that its README names. */
+/** Opens the store of connect-redis over the client that its README names. */
 export async function connectedStore (url: string): Promise<{ store: unknown, disconnect: () => Promise<void> }> {
   const { createClient } = await importPeer('redis') as { createClient: (options: { url: string }) => Client }
   const { RedisStore } = await importPeer('connect-redis') as { RedisStore: new (options: { client: Client }) => unknown }

@@ -36,7 +36,7 @@ export const expressSessions: Contender[] = [
   }
 ]
 
-/** On Express 5, with the options that the README of connect-redis recommends. */
+/** Serves on Express 5, with the options that the README of connect-redis recommends. */
 async function serve (options: object): Promise<Running> {
   const { default: session } = await importPeer('express-session') as { default: (options: object) => RequestHandler }
   const { app, listen, sendPage } = await expressApplication()

@@ -17,7 +17,7 @@ type StoreOptions = { dataDir: string, sessionStore?: string }
 const stores = { memory: 'memory:', LMDB: 'lmdb:', Redis: null, cookie: 'cookie:' }
 
 /**
- * hatcheck as a plugin and as a service, on each store.
+ * Lists hatcheck as a plugin and as a service, on each store.
  *
  * @param other the folder of another checkout, which is compiled: its `dist/` is measured, with "other" in the names.
  */

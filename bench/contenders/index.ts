@@ -16,7 +16,7 @@ export const OTHER_VARIABLE = 'HATCHECK_BENCH_OTHER'
 /** What the others are measured by. */
 export const reference = bareFastify.name
 
-/** Every contender that can be measured, in the order of the tables. */
+/** Lists every contender that can be measured, in the order of the tables. */
 export function allContenders (other = process.env[OTHER_VARIABLE]): Contender[] {
   return [
     bareFastify,

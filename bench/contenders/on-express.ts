@@ -5,7 +5,7 @@ import { homePage } from '../page.js'
 import { importPeer } from '../peers.js'
 import type { Running } from './contender.js'
 
-/** An Express application with the page. */
+/** Makes an Express application with the page. */
 export async function expressApplication (): Promise<{ app: Express, listen: () => Promise<Running>, sendPage: (response: Response, name: string | undefined) => void }> {
   const { default: express } = await importPeer('express') as { default: typeof import('express') }
   const app = express()

@@ -37,7 +37,7 @@ function start ({ teardown }: Lifetime, file: string, argument: string): ChildPr
   return child
 }
 
-/** The cases take turns, in a random order each round, so that what disturbs the machine meets them alike. */
+/** Compares how long refused logins take. The cases take turns, in a random order each round, so that what disturbs the machine meets them alike. */
 async function compareLogins (port: number, service: ChildProcess): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const cases = { 'wrong password': ['Harry', WRONG], 'unknown name': ['Molly', WRONG], 'disabled account': ['Sally', RIGHT] } as const

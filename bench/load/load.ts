@@ -2,13 +2,13 @@ import type { RequestTemplate } from '../requests.js'
 import { Connection } from './connection.js'
 import type { Visitor } from './visitor.js'
 
-/** Who sends the next request, and with which word in its body. */
+/** The visitor who sends the next request, and the word in its body. */
 interface Turn {
   visitor: Visitor
   word?: string
 }
 
-/** Chooses who sends the next request of a connection; null: nobody is left. */
+/** Chooses the visitor who sends the next request of a connection; null: none is left. */
 export type Turns = (connection: number) => Turn | null
 
 export interface Result {
@@ -36,7 +36,7 @@ export class Load {
   }
 
   /**
-   * Sends requests, on each connection one after another, for some time or until nobody is left. A slow server gets more time:
+   * Sends requests, on each connection one after another, for some time or until no visitor is left. A slow server gets more time:
    * a median needs some requests.
    *
    * This process stays awake all the while. One that sleeps until the next answer has to be woken by the server, which costs

@@ -8,7 +8,7 @@ const INTERVAL_MICROS = 200
 export class Profiler {
   #session = new Session()
 
-  /** A profile that nobody has ended is dropped. */
+  /** Begins a profile. Drops one that has not ended. */
   async start (): Promise<void> {
     this.#session.disconnect()
     this.#session = new Session()

@@ -50,7 +50,7 @@ await runCommand('scale', async (lifetime) => {
   }
 })
 
-/** Each size has a store of its own. Returns null if redis-server is not installed. */
+/** Measures one size, in a store of its own. Returns null if redis-server is not installed. */
 async function measureSize (lifetime: Lifetime, file: string, title: string, sessions: number): Promise<Findings | null> {
   const own = mkdtempSync(join(lifetime.folder, 'size-'))
   // Redis does not rewrite its file meanwhile.

@@ -20,7 +20,7 @@ export interface Population {
   readonly madeAt: number
 }
 
-/** Ten sessions a user; beyond 10,000 users, more sessions each. */
+/** Makes a population with ten sessions for each user; beyond 10,000 users, each has more. */
 export function populationOf (sessions: number, madeAt: number): Population {
   return { sessions, users: Math.min(MOST_USERS, Math.ceil(sessions / 10)), madeAt }
 }

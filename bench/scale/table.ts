@@ -1,7 +1,7 @@
 import { markdownTable } from '../markdown.js'
 import { WATCHED, type Findings, type Watched, type WatchedOperation } from './findings.js'
 
-/** The findings of one store, in tables for people: a column for each size. */
+/** Renders the findings of one store in tables for people: a column for each size. */
 export function table (title: string, findings: readonly Findings[]): string {
   const head = [`${title}: sessions`, ...findings.map(({ sessions }) => sessions.toLocaleString('en'))]
   const costs = rowsOf(findings, {

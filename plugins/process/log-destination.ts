@@ -55,7 +55,7 @@ export class LogDestination {
     this.#writer = writer
   }
 
-  /** Never throws and never blocks. */
+  /** Writes a line. Never throws and never blocks. */
   write (line: string): void {
     // The format for a terminal may bring back what the JSON has escaped.
     const text = escapeControls(this.#format(boundedLine(line, LONGEST_WRITE)))

@@ -24,7 +24,7 @@ export default async function logout (fastify: FastifyInstance): Promise<void> {
     return await reply.redirect(afterLogout, 303)
   }
 
-  /** The user may not have asked for it: nothing changes until the user confirms. */
+  /** Asks whether to log out: the user may not have asked for it. Nothing changes until the user confirms. */
   function confirm (request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (wants(request) === 'json') throw new CrossOriginError()
     return view.page(reply, ({ text }) => ({

@@ -19,7 +19,7 @@ type Target = { handle: string } | 'others'
 /** The errors that the form shows. */
 const FORM_ERRORS = ['HATCHECK_REAUTHENTICATE', 'HATCHECK_WRONG_CREDENTIALS', 'HATCHECK_PASSWORD', 'HATCHECK_THROTTLED', 'HATCHECK_BUSY']
 
-/** "My sessions": lists the devices on which the user is logged in, and ends their sessions. */
+/** Serves "My sessions": lists the devices on which the user is logged in, and ends their sessions. */
 export default async function sessions (fastify: FastifyInstance): Promise<void> {
   const { config, session, login: { assertLoggedIn: onRequest, assertSameUser, logOut, reauthenticate, requireUser }, view, http } = fastify.hatcheck
   const { base, home, hasRoute, now, lifetimes } = config

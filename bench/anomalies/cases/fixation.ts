@@ -35,7 +35,7 @@ export const fixation: Case = {
   ]
 }
 
-/** A visitor with the session that an attacker has planted. */
+/** Returns a visitor, and the cookies of the session that an attacker has planted. */
 async function visitor (stage: Stage): Promise<{ browser: Browser, planted: Map<string, string> }> {
   const browser = stage.browser('Harry')
   await browser.set('a', 'visitor')

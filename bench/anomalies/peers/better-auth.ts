@@ -72,7 +72,7 @@ async function open (variant: string, { redis, postgres, secret, port }: Resourc
   return auth
 }
 
-/** The secondary storage in Redis, as the documentation writes it. */
+/** Makes the secondary storage in Redis, as the documentation does. */
 async function secondaryStorage (url: string): Promise<Record<'get' | 'set' | 'delete' | 'getAndDelete' | 'increment', (key: string, value?: any, ttl?: number) => Promise<unknown>>> {
   const { createClient } = await import('redis' as string)
   const client = createClient({ url })

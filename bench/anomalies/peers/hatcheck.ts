@@ -30,7 +30,7 @@ async function endAllOf (request: FastifyRequest): Promise<void> {
   await request.server.sessions.revokeUser(request.requireUser().name)
 }
 
-/** The store that hatcheck itself opens for a URL, with a gate before its writes. Sessions in cookies have no such store. */
+/** Opens the store of a URL as hatcheck does, with a gate before its writes. Returns the URL for sessions in cookies, which have no such store. */
 async function storeOf (variant: string, { folder, redis }: Resources): Promise<string | SessionStore> {
   const url = { memory: 'memory:', lmdb: `lmdb:${folder}`, redis, cookie: `cookie:lmdb:${folder}`, 'cookie-redis': `cookie:${redis}` }[variant] ?? ''
   if (url.startsWith('cookie:')) return url

@@ -55,7 +55,7 @@ export class SessionEmitter {
     if (this.events.listenerCount('renewed') > 0) this.#emit('renewed', { handle: this.#handleOf(key), previous: this.#handleOf(previousKey), user }, request)
   }
 
-  /** The session has already changed, so an error of a listener fails neither the request nor another listener. */
+  /** Calls the listeners. The session has already changed, so an error of a listener fails neither the request nor another listener. */
   #emit<E extends keyof SessionEvents> (event: E, told: SessionEvents[E], request: FastifyRequest | null): void {
     const log = request?.log ?? this.#log
     const fail = (error: unknown): void => { logError(log, error, `a listener of "${event}" failed`) }

@@ -14,7 +14,7 @@ interface WriterOptions {
   readonly upkeep: Pick<Upkeep, 'discard'>
   readonly sessionsPerUser: number
   readonly anonymousLimit: AnonymousLimit
-  /** The ticket of a new ID. */
+  /** Returns the ticket of a new ID. */
   ticketOf (id: string): Ticket
 }
 

@@ -7,7 +7,7 @@ import { assertCount, assertIncludes, assertListed, living, sweepAll, turns } fr
 import type { Check } from './checks.js'
 import { HOUR, START, changesOf, deadKeys, recordOf, replacementOf } from './sample-records.js'
 
-/** The core of the contract, but `replace`. */
+/** Defines the checks of the core of the contract, but `replace`. */
 export function coreContract (check: Check<SessionStore>, sweeps: boolean): void {
   check('read returns the created record', async (store) => {
     const record = recordOf({ permanent: true, user: 'Harry', fields: { a: '1', nested: '{"x":[1,2,{"y":null}]}', empty: '""' } })

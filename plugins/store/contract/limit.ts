@@ -6,7 +6,7 @@ import { living, nextOf, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'
 import { HOUR, START, changesOf, limitOf, recordOf, replacementOf } from './sample-records.js'
 
-/** The contract of the limit of sessions per user. */
+/** Defines the checks of the limit of sessions per user. */
 export function limitContract (checkWith: CheckWith): void {
   const check = checkWith('keepsLimit', 'ofUser')
 

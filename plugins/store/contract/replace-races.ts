@@ -5,7 +5,7 @@ import { assertCount, assertIncludes, assertListed, living, nextOf, turns } from
 import type { Check } from './checks.js'
 import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
-/** The contract of `replace` beside other calls for the same session. */
+/** Defines the checks of `replace` beside other calls for the same session. */
 export function replaceRacesContract (check: Check<SessionStore>): void {
   check('of parallel replacements of one session, exactly one succeeds', async (store) => {
     const keys = Array.from({ length: 50 }, (_, i) => `next${i}`)

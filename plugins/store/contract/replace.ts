@@ -5,7 +5,7 @@ import { assertCount, assertIncludes, assertListed, nextOf, sweepAll } from './a
 import type { Check } from './checks.js'
 import { HOUR, START, changesOf, deadKeys, limitOf, recordOf, replacementOf } from './sample-records.js'
 
-/** The contract of `replace`. */
+/** Defines the checks of `replace`. */
 export function replaceContract (check: Check<SessionStore>): void {
   check('a replaced session continues under the next key', async (store) => {
     const record = recordOf({ permanent: true, user: 'Harry', fields: { a: '1', b: '2', c: '3' } })

@@ -4,7 +4,7 @@ import { sweepAll } from './assertions.js'
 import type { CheckWith } from './checks.js'
 import { START, recordOf, replacementOf } from './sample-records.js'
 
-/** The contract of `successor`. */
+/** Defines the checks of `successor`. */
 export function successorContract (checkWith: CheckWith): void {
   const check = checkWith('successor')
 

@@ -4,7 +4,7 @@ import { assertCount, assertListed, sweepAll } from './assertions.js'
 import type { CheckWith } from './checks.js'
 import { HOUR, START, changesOf, recordOf } from './sample-records.js'
 
-/** The contract of `count`. */
+/** Defines the checks of `count`. */
 export function countContract (checkWith: CheckWith, sweeps: boolean): void {
   const check = checkWith('count')
 
@@ -20,7 +20,7 @@ export function countContract (checkWith: CheckWith, sweeps: boolean): void {
   })
 }
 
-/** The contract of `sweep`. */
+/** Defines the checks of `sweep`. */
 export function sweepContract (checkWith: CheckWith): void {
   const check = checkWith('sweep')
 

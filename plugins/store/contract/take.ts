@@ -3,7 +3,7 @@ import { assertListed, nextOf, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'
 import { START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
-/** The contract of `take`. */
+/** Defines the checks of `take`. */
 export function takeContract (checkWith: CheckWith): void {
   const check = checkWith('take')
 

@@ -4,7 +4,7 @@ import { living } from './assertions.js'
 import type { Check } from './checks.js'
 import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
-/** The contract of keys, names and values: a store compares and returns them exactly, whichever call they come with. */
+/** Defines the checks of keys, names and values: a store compares and returns them exactly, whichever call they come with. */
 export function textsContract (check: Check<SessionStore>): void {
   check('keys are compared exactly', async (store) => {
     const long = 'k'.repeat(54)

@@ -3,7 +3,7 @@ import { assertCount, living, nextOf, sweepAll, turns } from './assertions.js'
 import type { CheckWith } from './checks.js'
 import { HOUR, START, changesOf, recordOf, replacementOf } from './sample-records.js'
 
-/** The contract of `ofUser` and `removeOfUser`. */
+/** Defines the checks of `ofUser` and `removeOfUser`. */
 export function userSessionsContract (checkWith: CheckWith, sweeps: boolean): void {
   const checkList = checkWith('ofUser')
   const checkEnds = checkWith('ofUser', 'removeOfUser')
