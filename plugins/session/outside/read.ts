@@ -40,7 +40,7 @@ export interface ReadSession<Values = Data> {
 export async function readSession<Values> (from: string | ForeignRequest | null | undefined, { secure }: ReadOptions, outside: Outside): Promise<ReadSession<Values> | null> {
   const { lifetimes, handleOf, profileOf } = outside
   const request = typeof from === 'object' ? from : null
-  if (request !== null && !isObject(request.headers)) throw new UnsupportedError('app.sessions.read of an object without headers', 'pass the request, or the text of its Cookie header')
+  if (request !== null && (typeof request.headers !== 'object' || request.headers === null)) throw new UnsupportedError('app.sessions.read of an object without headers', 'pass the request, or the text of its Cookie header')
   const header = request === null ? from : request.headers.cookie
   const profile = request !== null && secure === undefined ? profileOf(connectionOf(request)) : profileFor(secure ?? true, outside)
   const stored = typeof header === 'string' ? await findIn(header, profile, outside) : null
@@ -58,10 +58,6 @@ export async function readSession<Values> (from: string | ForeignRequest | null 
 /** Finds the live session of a Cookie header. @throws StoreUnavailableError */
 export async function findIn (header: string, { name }: CookieProfile, { ticketsIn, findAmong }: Outside): Promise<Stored | null> {
   return await findAmong(ticketsIn(header, name))
-}
-
-function isObject (value: unknown): boolean {
-  return typeof value === 'object' && value !== null
 }
 
 function connectionOf ({ headers, socket }: ForeignRequest): Connection {
