@@ -9,6 +9,11 @@ export const StoreUnavailableError = createUnavailable<[string]>('HATCHECK_STORE
 export const SessionTooLargeError = createError<[number, number]>('HATCHECK_SESSION_TOO_LARGE',
   'The session data is too large: %d bytes of JSON, at most %d are allowed (sessionMaxBytes). The stored session is unchanged.', 413)
 
+/** Refuses data of this many bytes if it is over the limit. @throws SessionTooLargeError */
+export function assertSize (bytes: number, maxBytes: number): void {
+  if (bytes > maxBytes) throw new SessionTooLargeError(bytes, maxBytes)
+}
+
 /** Means that the call needs an optional method of the contract, which this store lacks. */
 export const StoreMethodMissingError = createError<[string]>('HATCHECK_STORE_METHOD_MISSING',
   'The session store has no method %s. Add it to the store, or use another store: docs/stores.md lists the optional methods.', 501)

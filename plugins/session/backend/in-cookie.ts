@@ -3,7 +3,7 @@ import { after, type MaybePromise } from '../../common/maybe-promise.js'
 import { assertRule } from '../../common/rule.js'
 import { UnsupportedError } from '../../common/unsupported.js'
 import type { Carried, CarriedSessions } from '../../store/carried.js'
-import { SessionTooLargeError } from '../../store/errors.js'
+import { assertSize } from '../../store/errors.js'
 import { CLOCK_SLACK_MS, LONGEST_MEMORY_MS, epochIn, isRevoked, type Revocation } from '../../store/revocations.js'
 import {
   continuationOf, hasFields, isLogout, sizeOf, splitByPrefix, successorOf, touched, withChanges,
@@ -132,8 +132,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   /** Makes the session whose cookie carries this. @throws SessionTooLargeError, CookieTooLargeError */
   function carrying (ticket: Ticket, carried: Carried): Stored {
     const { record } = carried
-    const size = sizeOf(record.fields)
-    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+    assertSize(sizeOf(record.fields), maxBytes)
     const length = current().codec.lengthOf(carried)
     if (length > longestValue) throw new CookieTooLargeError(length, longestValue)
     return { ticket: { ...ticket, carried }, record }

@@ -1,6 +1,6 @@
 import { expiryOf, isTouchDue, type Lifetimes } from '../../common/lifetimes.js'
 import { ownText } from '../../common/own-text.js'
-import { SessionTooLargeError } from '../../store/errors.js'
+import { assertSize } from '../../store/errors.js'
 import { IDENTITY_FIELDS, USER_FIELD, identityFields } from '../../store/identity.js'
 import { sizeOf, sizeOfField, successorOf, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement } from '../../store/sessions.js'
 import type { ChangeSet } from './change-set.js'
@@ -165,8 +165,4 @@ function sizeOfSuccessor (fields: SessionFields, set: SessionFields, removed: Re
 
 function isEmpty (fields: SessionFields): boolean {
   return Object.keys(fields).length === 0
-}
-
-function assertSize (size: number, maxBytes: number): void {
-  if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
 }

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { logError } from '../../common/log-error.js'
-import { SessionTooLargeError } from '../../store/errors.js'
+import { assertSize } from '../../store/errors.js'
 import { sizeOfField } from '../../store/sessions.js'
 import { cookieUnsupported } from '../cookie/cookie.js'
 import { SessionKeyError } from '../model/errors.js'
@@ -102,8 +102,7 @@ function assertFits ({ context: { schema, maxBytes }, values }: Session, entries
   const set = entries.filter(([, value]) => value !== undefined)
   if (set.length === 0) return
   const others = values.snapshot()
-  const leastBytes = others.size * SMALLEST_FIELD
-  if (leastBytes > maxBytes) throw new SessionTooLargeError(leastBytes, maxBytes)
+  assertSize(others.size * SMALLEST_FIELD, maxBytes)
   schema.assertFits(set, others)
 }
 

@@ -1,7 +1,7 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { isTime } from '../../common/is-time.js'
 import type { Carried } from '../../store/carried.js'
-import { SessionTooLargeError } from '../../store/errors.js'
+import { assertSize } from '../../store/errors.js'
 
 /*
  * The content that is sealed into a cookie: one byte that says how the text is packed, then the text. Its first line is the head; two
@@ -68,7 +68,7 @@ export class Payloads {
 
   #compressed (head: string, fields: string): Buffer {
     const text = Buffer.from(head + fields)
-    if (text.length > this.#mostBytes) throw new SessionTooLargeError(text.length, this.#mostBytes)
+    assertSize(text.length, this.#mostBytes)
     if (text.length >= COMPRESSED_FROM) {
       const short = Buffer.concat([Buffer.of(FIELDS_DEFLATED), Buffer.from(`${head}\n`), deflateRawSync(fields.slice(1), { level: 6 })])
       if (short.length <= text.length) return short

@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto'
 import { isTime } from '../../common/is-time.js'
-import { SessionTooLargeError } from '../../store/errors.js'
+import { assertSize } from '../../store/errors.js'
 import { sizeOf, type SessionRecord, type StoredSession } from '../../store/record.js'
 import type { StoreOptions } from '../../store/sessions.js'
 import type { ExpressSessionStore } from '../../store/express-store.js'
@@ -63,9 +63,7 @@ export class ExpressRecords {
 
   /** @throws SessionTooLargeError */
   assertSize ({ fields }: SessionRecord): void {
-    const { maxBytes } = this.#options
-    const size = sizeOf(fields)
-    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+    assertSize(sizeOf(fields), this.#options.maxBytes)
   }
 
   async delete (key: string): Promise<void> {

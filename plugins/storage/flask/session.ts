@@ -1,6 +1,6 @@
 import { isUserName } from '../../common/user-name.js'
 import type { Carried } from '../../store/carried.js'
-import { FlaskUserError, SessionTooLargeError } from '../../store/errors.js'
+import { FlaskUserError, assertSize } from '../../store/errors.js'
 import { CLIENT_FIELD, LOGIN_TIME_FIELD, USER_FIELD } from '../../store/identity.js'
 import type { SessionRecord } from '../../store/record.js'
 import { readSource } from './read.js'
@@ -61,7 +61,7 @@ export function textOf ({ record, origin: given }: Carried, maxBytes: number): s
   else if (flag !== undefined) members.push([PERMANENT, flag])
   if (origin !== null && members.length === before.size && members.every(([key, text]) => before.get(key)?.text === text)) return origin
   const text = escapeTag(members)
-  if (text.length > maxBytes) throw new SessionTooLargeError(text.length, maxBytes)
+  assertSize(text.length, maxBytes)
   return text
 }
 

@@ -1,6 +1,6 @@
 import type { Database, RootDatabase, Transaction } from 'lmdb'
 import { Memo } from '../../common/memo.js'
-import { SessionTooLargeError } from '../../store/errors.js'
+import { assertSize } from '../../store/errors.js'
 import { byBeginning, excessOf, sizeOf, type SessionRecord, type StoredSession, type UserLimit } from '../../store/record.js'
 import { TOMBSTONE_MS, type OnCorruptSession, type StoreOptions } from '../../store/sessions.js'
 import { isStoreKey } from '../common/store-key.js'
@@ -80,9 +80,7 @@ export class LmdbRecords {
 
   /** Stores a record, which nobody may change from now on, and updates the indexes. @throws SessionTooLargeError */
   put (key: string, record: SessionRecord, before: SessionRecord | null): void {
-    const { maxBytes } = this.#options
-    const size = sizeOf(record.fields)
-    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+    assertSize(sizeOf(record.fields), this.#options.maxBytes)
     const bytes = encodeFlat(encodeSession(record))
     this.#records.put(key, bytes)
     // Half a character outside the BMP is stored as this one, and read as this one from then on.

@@ -1,4 +1,4 @@
-import { SessionTooLargeError } from '../../store/errors.js'
+import { assertSize } from '../../store/errors.js'
 import { sizeOf, type SessionRecord } from '../../store/record.js'
 import type { ByteBudget } from './byte-budget.js'
 
@@ -63,7 +63,7 @@ export class MemoryRecords {
    */
   put (key: string, record: SessionRecord, formerKey = key): void {
     const size = sizeOf(record.fields)
-    if (size > this.#maxBytes) throw new SessionTooLargeError(size, this.#maxBytes)
+    assertSize(size, this.#maxBytes)
     const bytes = heapBytesOf(key, record, size)
     this.#makeRoom(bytes - (this.#held.get(formerKey)?.bytes ?? 0), record.user, formerKey)
     const before = this.#held.get(key)

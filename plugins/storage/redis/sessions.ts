@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { LONGEST_LIFE_MS } from '../../common/lifetimes.js'
-import { SessionTooLargeError } from '../../store/errors.js'
+import { SessionTooLargeError, assertSize } from '../../store/errors.js'
 import {
   sizeOf,
   type Replaced, type SessionChanges, type SessionFields, type SessionRecord, type SessionReplacement, type StoredSession, type UserLimit
@@ -73,8 +73,7 @@ export class RedisStore implements CompleteSessionStore {
     const { now, maxBytes } = this.#options
     const { user, expiresAt, fields } = record
     const name = redisKey.session(key)
-    const size = sizeOf(fields)
-    if (size > maxBytes) throw new SessionTooLargeError(size, maxBytes)
+    assertSize(sizeOf(fields), maxBytes)
     const added = user === null ? null : await this.#userSessions.add(user, key, limit)
     let created
     try {
