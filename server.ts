@@ -141,7 +141,7 @@ async function build ({ requestLog, auditLog, trustProxy, metricsPort, mode, opt
     // While the server closes, requests on open connections are still answered.
     return503OnClosing: false,
     clientErrorHandler: (error, socket) => { fastify.hatcheck.http.answerParserError(error, socket) },
-    frameworkErrors: (error, request, reply) => { fastify.hatcheck.http.handleAddressError(error, request as never, reply as never) }
+    frameworkErrors: (error, request, reply) => { fastify.hatcheck.http.handleAddressError(error, request, reply) }
   }) as unknown as FastifyInstance
   output.setLossLogger(fastify.log)
   try {

@@ -37,14 +37,14 @@ export const ironSession: Contender = {
       return reply
     })
     fastify.post<ChangeBody>('/visits', async (request, reply) => {
-      const session = await sessionOf(request as FastifyRequest, reply)
+      const session = await sessionOf(request, reply)
       session.visits = request.body.visits
       await session.save()
       return reply.code(204).send()
     })
     fastify.get('/visits', async (request, reply) => ({ visits: (await sessionOf(request, reply)).visits }))
     fastify.post<LoginBody>('/login', async (request, reply) => {
-      const session = await sessionOf(request as FastifyRequest, reply)
+      const session = await sessionOf(request, reply)
       session.client_name = request.body.client_name
       await session.save()
       return reply.send()

@@ -21,12 +21,12 @@ export const secureSession: Contender = {
     fastify.get('/', (request, reply) => { sendPage(reply, sessionOf(request).get('client_name')) })
     fastify.get('/verify', (request, reply) => { sendVerdict(reply, sessionOf(request).get('client_name') !== undefined) })
     fastify.post<ChangeBody>('/visits', (request, reply) => {
-      sessionOf(request as FastifyRequest).set('visits', request.body.visits)
+      sessionOf(request).set('visits', request.body.visits)
       reply.code(204).send()
     })
     fastify.get('/visits', (request, reply) => { reply.send({ visits: sessionOf(request).get('visits') }) })
     fastify.post<LoginBody>('/login', (request, reply) => {
-      sessionOf(request as FastifyRequest).set('client_name', request.body.client_name)
+      sessionOf(request).set('client_name', request.body.client_name)
       reply.send()
     })
     fastify.post('/logout', (request, reply) => {

@@ -13,7 +13,7 @@ export class Connection {
 
   private constructor (socket: Socket) {
     this.#socket = socket
-    socket.on('data', (chunk) => { this.#receive(chunk as Buffer) })
+    socket.on('data', (chunk) => { this.#receive(chunk) })
     socket.on('error', (error) => { this.#fail(error) })
     socket.on('close', () => { this.#fail(new Error('the server has closed the connection')) })
   }

@@ -102,7 +102,7 @@ export async function createSessionGroup (fastify: FastifyInstance, parts: Sessi
   })
 
   fastify.addHook('onRequest', createOpenSession(requestSessions, store.sync, oldSessions))
-  fastify.addHook<unknown>('onSend', commitSession)
+  fastify.addHook('onSend', commitSession)
   fastify.addHook('onError', reopenSession)
   fastify.addHook('onClose', async () => { stop() })
 

@@ -125,7 +125,7 @@ type NamedOptions = DatabaseOptions & { name: string }
 
 /** Returns undefined if the database does not exist: nothing was ever written to it. */
 function databaseOf<V> (env: RootDatabase, options: NamedOptions): Database<V, string> | undefined {
-  return env.openDB<V, string>(options) as Database<V, string> | undefined
+  return env.openDB<V, string>(options)
 }
 
 function indexOf<K extends string | number> (env: RootDatabase, place: typeof DATABASES['keysOfUser' | 'keysByExpiry']): SessionIndex<K> | undefined {

@@ -14,7 +14,7 @@ export function noteFormats (env: RootDatabase): void {
 
 /** Returns the noted formats; undefined if there is no note, null if it is damaged. */
 export function notedFormats (env: RootDatabase): Record<string, number> | null | undefined {
-  const bytes = env.getBinary(FORMATS_KEY) as Buffer | undefined
+  const bytes = env.getBinary(FORMATS_KEY)
   return bytes && formatsIn(bytes)
 }
 

@@ -66,7 +66,7 @@ export class LmdbRecords {
    * @param remembers false for a record that nobody reads again
    */
   get (key: string, remembers = true): SessionRecord | null {
-    const bytes = this.#records.getBinaryFast(key) as Buffer | undefined
+    const bytes = this.#records.getBinaryFast(key)
     if (bytes === undefined) return null
     const known = this.#known.get(key)
     if (known !== undefined && known.bytes.length === bytes.length && known.bytes.compare(bytes, 0, bytes.length) === 0) return known.record

@@ -74,7 +74,7 @@ export function decodeTombstone (value: unknown): Tombstone | null {
 
 /** Returns the decoded value of a key: undefined if it is missing, null if it is damaged. */
 export function storedAs<T> (decode: (value: unknown) => T | null, database: Database<Buffer, string>, key: string): T | null | undefined {
-  const bytes = database.getBinaryFast(key) as Buffer | undefined
+  const bytes = database.getBinaryFast(key)
   if (bytes === undefined) return undefined
   return decode(decodeFlat(bytes))
 }
