@@ -5,17 +5,21 @@ import { cases, type CaseName } from './cases/index.js'
 import { peers, type Peer, type PeerName } from './peers/index.js'
 import { setStage, type Stage } from './stage.js'
 
-/** One cell of the table. */
-export interface Cell {
-  peer: PeerName
-  case: CaseName
-  /** Why the case says nothing about this peer. */
-  notApplicable?: string
+/** What the tries of a case have shown. */
+interface Outcome {
   /** How many tries were made, and in how many of them the anomaly was seen. */
   tries: number
   seen: number
   /** What was seen, by the name of the try. */
   what: Record<string, string>
+}
+
+/** One cell of the table. */
+export interface Cell extends Outcome {
+  peer: PeerName
+  case: CaseName
+  /** Why the case says nothing about this peer. */
+  notApplicable?: string
 }
 
 /** Runs cases against one peer, in one process of it. */
@@ -38,8 +42,8 @@ export async function runPeer (t: Lifetime, name: PeerName, wanted: readonly Cas
 /** A try that could not be made, as when a busy machine makes a peer refuse a login, says nothing about the peer. */
 const ATTEMPTS = 5
 
-async function runCase (stage: Stage, { tries, repeats, seen: word }: Case, note: (step: string) => void): Promise<Pick<Cell, 'tries' | 'seen' | 'what'>> {
-  const result: Pick<Cell, 'tries' | 'seen' | 'what'> = { tries: 0, seen: 0, what: {} }
+async function runCase (stage: Stage, { tries, repeats, seen: word }: Case, note: (step: string) => void): Promise<Outcome> {
+  const result: Outcome = { tries: 0, seen: 0, what: {} }
   for (const { name, run } of tries) {
     for (let i = 0; i < repeats; i++) {
       note(`\n${name} (${i + 1} of ${repeats})`)
