@@ -61,6 +61,7 @@ export { hatcheck }
  * serves all pages, at the root.
  */
 export interface ServiceOptions extends Omit<GivenOptions, 'routes' | 'prefix'>, ServiceOnlyOptions {
+  /** Demo mode serves this machine alone, with other defaults: a login with a new name creates the account. */
   mode: Exclude<Mode, 'plugin'>
   /**
    * Whether this machine may read the metrics at `/metrics`.

@@ -3,6 +3,7 @@ import { lazyPackage } from '../common/lazy-package.js'
 import { isCommonPassword } from './common-passwords.js'
 import { HashQueue } from './hash-queue.js'
 
+/** A password breaks a rule. The text is the rule. */
 export const PasswordError = createRefusal<'HATCHECK_PASSWORD', 400, [string]>('HATCHECK_PASSWORD', '%s', 400)
 
 /** Too many logins wait at once; nothing was hashed. */

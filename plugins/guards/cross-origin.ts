@@ -8,6 +8,7 @@ import { assertIsHook } from '../common/unsupported.js'
 import { wants } from '../common/wants.js'
 import type { Config } from '../config/resolve.js'
 
+/** Another site has made a browser send the request. */
 export const CrossOriginError = createRefusal('HATCHECK_CROSS_ORIGIN', 'This request comes from another site, which may not make changes here.', 403)
 
 /** What `Sec-Fetch-Dest` says if the user or a script has asked for the answer. */

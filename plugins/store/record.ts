@@ -83,7 +83,11 @@ export type Replaced =
 export interface UserLimit {
   /** Live sessions of one user, at least 1. */
   readonly perUser: number
-  /** Called with the key of each session that the limit has ended, once the end is durable. */
+  /**
+   * Called with the key of each session that the limit has ended, once the end is durable.
+   *
+   * @default nobody is told
+   */
   readonly onEnded?: (key: string) => void
 }
 

@@ -6,6 +6,7 @@ const MILLISECONDS = { milliseconds: 1, seconds: 1_000, minutes: 60_000, hours: 
 /** A time span. Its parts add up. */
 export type Span = { readonly [Unit in keyof typeof MILLISECONDS]?: number }
 
+/** A clock that moves only when a test advances it. */
 export interface TestClock {
   /** Returns the time in ms since the epoch. Pass it to hatcheck as the option `now`. */
   now (): number

@@ -21,6 +21,7 @@ export interface TestedApp<Values = Data> {
   inject (options: InjectOptions): Promise<LightMyRequestResponse>
 }
 
+/** The options of {@link visitor}. */
 export interface VisitorOptions {
   /**
    * The origin in the address bar of the visitor. With https, each request has `X-Forwarded-Proto: https`, as behind a proxy, so
@@ -45,6 +46,7 @@ export function visitor<Values = Data> (app: TestedApp<Values>, { origin = 'http
   return new Visitor(app, originOf(origin))
 }
 
+/** A browser for a test. {@link visitor} makes one. */
 export class Visitor<Values = Data> {
   readonly #app: TestedApp<Values>
   readonly #origin: URL

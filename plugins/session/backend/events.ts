@@ -11,22 +11,20 @@ export interface SessionEvent {
   user: string | null
 }
 
-/**
- * The events of sessions. Each process emits the events of its own changes.
- *
- * - `created`: a session has begun
- * - `renewed`: a session continues under a new ID, and so under a new handle; `previous` is its former handle
- * - `destroyed`: a session has ended by a logout, by `destroy()`, or by a login as another user
- * - `expired`: the time of a session was over, and a sweep has dropped it. A store that drops sessions by itself, such as
- *   Redis, emits nothing.
- * - `revoked`: a session was ended from outside: by a new password, a disabled account, `app.sessions.revoke` and
- *   `revokeUser`, or a login over `sessionsPerUser`, which ends the oldest
- */
+/** The events of sessions. Each process emits the events of its own changes. */
 export interface SessionEvents {
+  /** A session has begun. */
   created: SessionEvent
+  /** A session continues under a new ID, and so under a new handle; `previous` is its former handle. */
   renewed: SessionEvent & { previous: string }
+  /** A session has ended by a logout, by `destroy()`, or by a login as another user. */
   destroyed: SessionEvent
+  /** The time of a session was over, and a sweep has dropped it. A store that drops sessions by itself, such as Redis, emits nothing. */
   expired: SessionEvent
+  /**
+   * A session was ended from outside: by a new password, a disabled account, `app.sessions.revoke` and `revokeUser`, or a login over
+   * `sessionsPerUser`, which ends the oldest.
+   */
   revoked: SessionEvent
 }
 

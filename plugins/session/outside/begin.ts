@@ -11,6 +11,7 @@ import type { Stored } from '../model/stored.js'
 import { assertUserName } from '../model/user.js'
 import { dataOf, profileFor, type Outside } from './outside.js'
 
+/** The options of `app.sessions.begin`. `Values` are those of the session. */
 export interface BeginOptions<Values = Data> {
   /**
    * "Keep me signed in": the session is permanent.

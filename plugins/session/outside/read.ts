@@ -7,6 +7,7 @@ import type { Stored } from '../model/stored.js'
 import { storedUser, type User } from '../model/user.js'
 import { dataOf, profileFor, type Outside } from './outside.js'
 
+/** The options of `app.sessions.read`. */
 export interface ReadOptions {
   /**
    * Whether the browser reaches the application over https. Where `sessionCookieSecure` leaves the cookie to the connection,

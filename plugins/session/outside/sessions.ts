@@ -14,6 +14,7 @@ import { endSessionOfUser, endSessionsOfUser, sessionsOfUser, type UserSession }
 
 /** The sessions of every user: `app.sessions`. `Values` are those of the type provider. */
 export interface Sessions<Values = Data> {
+  /** The session store. What the application itself writes there is not checked by `sessionSchema`, and emits no event. */
   readonly store: CompleteSessionStore
   /**
    * Begins a session for a user outside of a request, for a magic link or a login that another program has checked. When it

@@ -1,6 +1,7 @@
 import type { Session as Data } from 'fastify'
 import type { CookieDescription } from '../cookie/cookie.js'
 
+/** Is called when a method of a session has ended, in place of a promise, as `@fastify/session` does. The error is undefined after a success. */
 export type SessionCallback = (error?: unknown) => void
 
 /** What a handler sees as `request.session`: the values as properties, and the methods. */
