@@ -396,6 +396,25 @@ test('sessions are also ended before an account changes, so that a process that 
   }
 })
 
+test('sessions that cannot be ended keep neither the account as it is nor other sessions alive', async (t) => {
+  const { accounts: store, sessions } = openEngine(t, 'memory:')
+  await accountsOver(store, sessions).add('Harry', GOOD)
+  for (const realm of ['shop', 'office', 'bank']) await store.noteRealm?.(realm)
+  for (const broken of ['hatcheck', 'shop', 'office', 'bank']) {
+    await store.update('harry', { disabled: false })
+    const ended: string[] = []
+    const accounts = accountsOver(store, sessions, {
+      async revokeUser (_name, realm) {
+        if (realm === broken) throw new Error('no answer')
+        return ended.push(realm)
+      }
+    })
+    await t.rejects(accounts.disable('Harry'), new Error('no answer'), broken)
+    t.strictSame([...new Set(ended)].sort(), ['bank', 'hatcheck', 'office', 'shop'].filter((realm) => realm !== broken))
+    t.match(await store.read('harry'), { disabled: true })
+  }
+})
+
 test('a login method without a password logs in accounts that are there and not disabled, and makes the browser a known device', async (t) => {
   const app = await buildHost(t, { routes: ['login'] })
   app.post<{ Body: { name: string } }>('/by-code', async (request, reply) => await app.hatcheck.login.completeLogin(request, reply, { name: request.body.name }))

@@ -142,17 +142,14 @@ export class Accounts {
   /** Ends every session of an account, in each realm that shares the accounts. Returns how many. */
   async endSessions (name: string): Promise<number> {
     const { realm, revokeUser } = this.#options
-    return await revokeUser(name, realm) + await this.endSessionsElsewhere(name)
+    return await total([revokeUser(name, realm), this.endSessionsElsewhere(name)])
   }
 
   /** Ends every session that an account has in other realms. Returns how many. */
   async endSessionsElsewhere (name: string): Promise<number> {
     const { accounts, realm, revokeUser } = this.#options
-    let ended = 0
-    for (const other of await accounts.realms?.() ?? []) {
-      if (other !== realm) ended += await revokeUser(name, other)
-    }
-    return ended
+    const others = (await accounts.realms?.() ?? []).filter((other) => other !== realm)
+    return await total(others.map((other) => revokeUser(name, other)))
   }
 
   /** Lists all accounts. */
@@ -218,10 +215,17 @@ export class Accounts {
   async #update (name: string, changes: Partial<Account>): Promise<void> {
     const account = await this.#read(name)
     // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
-    await this.endSessions(account.name)
+    // The call after the change fails as well if a session cannot be ended; the change must not wait for that.
+    await this.endSessions(account.name).catch(() => {})
     await this.#options.accounts.update(accountKey(account.name), changes)
     await this.endSessions(account.name)
   }
+}
+
+/** Adds up numbers of ended sessions. A session that cannot be ended keeps no other alive: it fails once all calls are done. */
+async function total (calls: ReadonlyArray<Promise<number>>): Promise<number> {
+  await Promise.allSettled(calls)
+  return (await Promise.all(calls)).reduce((sum, ended) => sum + ended, 0)
 }
 
 /** Finds the account of a name as a user typed it. An account created under exactly this spelling comes before the one of the unified spelling. @throws NameError */
