@@ -73,6 +73,23 @@ for (const [kind, open] of Object.entries(shared)) {
   })
 }
 
+test('it does not matter where another realm keeps its sessions, nor whether a realm remembers which have ended', async (t) => {
+  const folder = t.testdir()
+  const options: Record<string, HatcheckOptions> = {
+    shop: { sessionStore: `lmdb:${folder}` },
+    office: { sessionStore: `cookie:lmdb:${folder}` },
+    bank: { sessionStore: `cookie:lmdb:${folder}`, sessionRevocation: 'none' }
+  }
+  const realms: FastifyInstance[] = []
+  for (const [name, { sessionStore, ...others }] of Object.entries(options)) realms.push(await realm(t, name, sessionStore as string, { signup: 'closed', ...others }))
+  for (const [i, fastify] of realms.entries()) {
+    await fastify.accounts?.enable('Harry')
+    const harrys = await Promise.all(realms.map((other) => loggedIn(other)))
+    await fastify.accounts?.disable('Harry')
+    t.strictSame(await Promise.all(harrys.map(isLoggedIn)), [false, false, true], `a change in realm ${i}: only one that remembers no ends is not reached`)
+  }
+})
+
 test('a login in another realm that is under way during a change of its account is refused', async (t) => {
   const accounts = new MemoryAccounts()
   const sessionStore = ownStore(accounts)

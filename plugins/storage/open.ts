@@ -3,9 +3,10 @@ import { makeDataFolder } from '../common/data-folder.js'
 import { ConfigError } from '../common/rule.js'
 import type { Config } from '../config/resolve.js'
 import { defaultLmdbFolder, type EngineStore } from '../config/store-choice.js'
-import type { AnyRealm, Engine, Storage, StorageLog } from './common/storage.js'
+import type { Engine, Storage, StorageLog } from './common/storage.js'
 import { openMemory } from './memory/open.js'
 import { openOwnStore } from './own/open.js'
+import { otherRealmsIn } from './other-realms.js'
 import { inRealm } from './realm.js'
 import type { CompleteSessionStore } from '../store/traits.js'
 
@@ -19,24 +20,24 @@ type StorageConfig = Pick<Config, 'nameOf' | 'realm' | 'sessionStore' | 'session
  */
 export async function openStorage (config: StorageConfig, log: StorageLog, handleOf?: (key: string) => string): Promise<Storage> {
   const { sessionStore, realm, nameOf } = config
-  if (sessionStore.kind === 'own') return within(realm, openOwnStore(sessionStore.store, nameOf('sessionStore'), log))
+  if (sessionStore.kind === 'own') {
+    const storage = openOwnStore(sessionStore.store, nameOf('sessionStore'), log)
+    const sessionsIn = (realm: string): CompleteSessionStore => inRealm(storage.sessions, realm)
+    return { ...storage, sessions: sessionsIn(realm), sessionsIn }
+  }
   const engine = await open(sessionStore, config, log, handleOf)
+  const sessionsIn = otherRealmsIn(engine, config.now)
   switch (sessionStore.sessionsIn) {
-    case 'engine': return within(realm, engine)
+    case 'engine': return { ...engine, sessions: inRealm(engine.sessions, realm), sessionsIn }
     case 'cookie': {
       const { openCookie } = await import('./cookie/open.js')
-      return openCookie(engine, config)
+      return { ...openCookie(engine, config), sessionsIn }
     }
     case 'flask': {
       const { openFlask } = await import('./flask/open.js')
-      return openFlask(engine, config)
+      return { ...openFlask(engine, config), sessionsIn }
     }
   }
-}
-
-function within (realm: string, storage: AnyRealm): Storage {
-  const sessionsIn = (realm: string): CompleteSessionStore => inRealm(storage.sessions, realm)
-  return { ...storage, sessions: sessionsIn(realm), sessionsIn }
 }
 
 // The engines are imported where they are opened: each loads a driver, LMDB a native one, that other stores do not need.

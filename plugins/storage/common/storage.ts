@@ -9,7 +9,7 @@ import type { CompleteSessionStore } from '../../store/traits.js'
 /** An open engine with its sessions, accounts and failed logins. */
 export interface Storage {
   sessions: CompleteSessionStore
-  /** Returns the sessions of another realm, for a call that ends those of a user. */
+  /** Returns what ends the sessions of a user in another realm. */
   sessionsIn (realm: string): Pick<CompleteSessionStore, 'removeOfUser'>
   /** Set if the sessions are kept in the cookies of the browsers. {@link sessions} then only ends them. */
   carried?: CarriedSessions
@@ -24,7 +24,7 @@ export interface Storage {
   close (): Promise<void>
 }
 
-/** An open store, before it is known to which realm its sessions belong. */
+/** An open store that knows of no other realm. */
 export type AnyRealm = Omit<Storage, 'sessionsIn'>
 
 /** An engine of hatcheck's own. It can also remember which sessions have ended, for sessions that are kept in cookies. */
