@@ -153,12 +153,22 @@ test('the command line ends the sessions of an account in every realm', async (t
   t.strictSame(await Promise.all(harrys.map(isLoggedIn)), [false, false])
 })
 
-test('the note of realms in Redis is made anew in place of a value of another kind', needs('redis-server'), async (t) => {
+test('the note of realms in Redis is made anew by a login', needs('redis-server'), async (t) => {
   const { url } = await startRedis(t)
   const client = await connect(t, url)
-  await client.set('hatcheck:realms', 'no hash')
   const [shop, office] = [await realm(t, 'shop', url), await realm(t, 'office', url)]
-  const harry = await loggedIn(office)
-  await shop.accounts?.disable('Harry')
-  t.notOk(await isLoggedIn(harry))
+  const empty: Record<string, () => Promise<unknown>> = {
+    'a value of another kind': () => client.set('hatcheck:realms', 'no hash'),
+    'a Redis that has lost everything': async () => {
+      await client.flushall()
+      await shop.accounts?.add('Harry', OLD)
+    }
+  }
+  for (const [what, make] of Object.entries(empty)) {
+    await make()
+    const harry = await loggedIn(office)
+    t.ok(await isLoggedIn(harry))
+    await shop.accounts?.disable('Harry')
+    t.notOk(await isLoggedIn(harry), what)
+  }
 })

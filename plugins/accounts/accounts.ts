@@ -32,7 +32,6 @@ export class Accounts {
   readonly #options: AccountsOptions
   /** The hash that each result of {@link authenticate} was checked against. */
   readonly #verified = new WeakMap<object, string>()
-  #isRealmNoted = false
 
   constructor (options: AccountsOptions) {
     this.#options = options
@@ -68,6 +67,7 @@ export class Accounts {
    * is changed before its sessions are ended, so either the session ends with them or this check sees the change.
    */
   async isStillValid (user: { name: string }): Promise<boolean> {
+    // Also at each login: the store may have been emptied since the start, or not have answered then.
     await this.noteRealm()
     const account = await this.#options.accounts.read(accountKey(user.name))
     // A call that ends the sessions of the account does not find sessions under another spelling.
@@ -130,13 +130,11 @@ export class Accounts {
   }
 
   /**
-   * Notes once that this realm has sessions of the accounts. A change of an account that another realm makes ends them too: it
-   * looks at the noted realms after it has changed the account.
+   * Notes that this realm has sessions of the accounts. A change of an account that another realm makes ends them too: it looks at the
+   * noted realms after it has changed the account.
    */
   async noteRealm (): Promise<void> {
-    if (this.#isRealmNoted) return
     await this.#options.accounts.noteRealm?.(this.#options.realm)
-    this.#isRealmNoted = true
   }
 
   /** Ends every session of an account, in each realm that shares the accounts. Returns how many. */

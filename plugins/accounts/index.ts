@@ -23,7 +23,7 @@ export default fp(async function accounts (fastify) {
   const accounts = config.authenticate !== undefined || storage.accounts === null
     ? null
     : new Accounts({ ...config, accounts: storage.accounts, revokeUser })
-  // If the store cannot answer yet, the first login notes it.
+  // If the store cannot answer yet, a login notes it.
   await accounts?.noteRealm().catch(() => {})
   fastify.hatcheck.provide('accounts', accounts)
   decorate('accounts', accounts ?? undefined)

@@ -36,8 +36,8 @@ export interface AccountStore {
   /** Returns every account that can be read, in the order of the keys. */
   list (): MaybePromise<Account[]>
   /**
-   * Optional: notes that a realm has sessions of these accounts. Idempotent. Without `noteRealm` and `realms`, a change of an account
-   * ends the sessions of the realm in which it is made, and no others.
+   * Optional: notes that a realm has sessions of these accounts. Idempotent, and called at each login. Without `noteRealm` and
+   * `realms`, a change of an account ends the sessions of the realm in which it is made, and no others.
    */
   noteRealm? (realm: string): MaybePromise<void>
   /** Optional: returns every noted realm, in any order. */
