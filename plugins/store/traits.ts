@@ -23,11 +23,13 @@ export const CORE = ['read', 'create', 'patch', 'touch', 'remove', 'replace', 'p
 /** The name of a method of {@link SessionStore}. */
 export type StoreMethod = typeof CORE[number] | Exclude<Trait, 'keepsLimit'>
 
+const METHODS: readonly StoreMethod[] = [...CORE, ...TRAITS.filter((trait) => trait !== 'keepsLimit')]
+
 /** A method of a store, whichever it is. */
 export type StoreCall = (...args: any[]) => any
 
 /** A session store with every method. {@link withEveryTrait} makes one of any store. */
-export type CompleteSessionStore = SessionStore & Required<Pick<SessionStore, Exclude<Trait, 'keepsLimit'>>>
+export type CompleteSessionStore = SessionStore & Required<Pick<SessionStore, StoreMethod>>
 
 /** Tells whether a store has a trait. */
 export function hasTrait (store: SessionStore, trait: Trait): boolean {
@@ -64,7 +66,7 @@ const SUBSTITUTES = {
  * @param wrap returns what to call in place of a method. `call` calls the method, which is looked up each time.
  */
 export function wrapStore<S extends SessionStore> (store: S, wrap: (method: StoreMethod, call: StoreCall) => StoreCall): S {
-  const methods = [...CORE, ...TRAITS.filter((trait) => trait !== 'keepsLimit')].filter((method) => typeof store[method] === 'function')
+  const methods = METHODS.filter((method) => typeof store[method] === 'function')
   return {
     sync: store.sync,
     ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
@@ -73,7 +75,7 @@ export function wrapStore<S extends SessionStore> (store: S, wrap: (method: Stor
 }
 
 function isComplete (store: SessionStore): store is CompleteSessionStore {
-  return TRAITS.every((trait) => trait === 'keepsLimit' || hasTrait(store, trait))
+  return METHODS.every((method) => typeof store[method] === 'function')
 }
 
 function missing (method: Trait): () => never {
