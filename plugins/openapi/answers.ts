@@ -67,6 +67,8 @@ export const USER: Schema = { $ref: 'HatcheckUser#' }
 export const USER_OR_NULL: Schema = { anyOf: [USER, { type: 'null' }] }
 /** The user of a form, which another user may have loaded before. */
 export const FORM_USER: Schema = { type: 'string', description: 'The name of the user who is expected to be logged in. If another user is, nothing changes. Optional for programs.' }
+/** The second name of the field `password` of a form. */
+export const FORM_PWD: Schema = { type: 'string', description: 'Another name for `password`, read if that is missing.' }
 export const TIME: Schema = { type: 'string', format: 'date-time' }
 
 const PAGE: Schema = { type: 'string' }

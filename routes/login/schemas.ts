@@ -1,7 +1,7 @@
 import type { FastifySchema } from 'fastify'
 import { LONGEST_NAME, NameError } from '../../plugins/accounts/name.js'
 import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
-import { BODY_ERRORS, PAGE_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
+import { BODY_ERRORS, FORM_PWD, PAGE_ERRORS, USER, exactly, formOrJson, json, pageOrJson, problems, redirect, type Schema } from '../../plugins/openapi/answers.js'
 import { CredentialsError, WrongCredentialsError } from '../../plugins/login/errors.js'
 import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError } from '../../plugins/session/model/errors.js'
 import { StoreFullError } from '../../plugins/storage/memory/byte-budget.js'
@@ -15,7 +15,7 @@ const querystring = { type: 'object', properties: { next } }
 const fields = {
   client_name: { type: 'string', maxLength: LONGEST_NAME },
   password: { type: 'string', minLength: 1, maxLength: LONGEST_PASSWORD_BYTES, description: `The password, at most ${LONGEST_PASSWORD_BYTES} bytes.` },
-  pwd: { type: 'string', description: 'Another name for `password`, read if that is missing.' },
+  pwd: FORM_PWD,
   next
 }
 const body = (permanent: Schema): Schema => ({

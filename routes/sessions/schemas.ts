@@ -1,7 +1,7 @@
 import type { FastifySchema } from 'fastify'
 import { BusyError, LONGEST_PASSWORD_BYTES, PasswordError } from '../../plugins/accounts/password.js'
 import { CredentialsError, LoginRequiredError, OtherUserError, ReauthenticateError, ReauthenticationFailedError } from '../../plugins/login/errors.js'
-import { ADDRESS_ERRORS, BODY_ERRORS, FORM_USER, PAGE_ERRORS, TIME, exactly, formOrJson, json, nothing, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
+import { ADDRESS_ERRORS, BODY_ERRORS, FORM_PWD, FORM_USER, PAGE_ERRORS, TIME, exactly, formOrJson, json, nothing, pageOrJson, problems, redirect } from '../../plugins/openapi/answers.js'
 import { CookieDomainError, InsecureTransportError, LogoutUnconfirmedError, SessionGoneError } from '../../plugins/session/model/errors.js'
 import { StoreFullError } from '../../plugins/storage/memory/byte-budget.js'
 import { RevocationOffError, SessionTooLargeError, SessionsInCookiesError, StoreMethodMissingError, StoreUnavailableError } from '../../plugins/store/errors.js'
@@ -19,7 +19,7 @@ const fields = {
   handle,
   others: { enum: ['1', 1, true], description: 'Ends all other sessions, instead of `handle`.' },
   password: { type: 'string', maxLength: LONGEST_PASSWORD_BYTES, description: 'The password of the user, needed if the login was more than 10 minutes ago.' },
-  pwd: { type: 'string', description: 'Another name for `password`, read if that is missing.' },
+  pwd: FORM_PWD,
   user: FORM_USER
 }
 
