@@ -9,7 +9,7 @@ import { answerOf, endProcess } from '../processes.js'
 import { median, percentile } from '../statistics.js'
 import { ATTACKERS, clientOf, login, RIGHT, WRONG } from './login.js'
 
-// Does the time of a refused login tell which names exist? And do those who are logged in notice an attack on the logins?
+// Does the time of a refused login tell which names exist? And do logged-in users notice an attack on the logins?
 // The service and its attackers are processes of their own; the service is on LMDB, and asked over TCP.
 
 /** Bounds of the difference from a wrong password: of the median, and of the share of pairs from a half. */

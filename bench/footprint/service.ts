@@ -57,7 +57,7 @@ export async function measureStart (lifetime: Lifetime, root: string, sessionSto
   return await withService(lifetime, root, sessionStore, async ({ start }) => start)
 }
 
-/** Measures the service while it answers `/` to a user who is logged in. */
+/** Measures the service while it answers `/` to a logged-in user. */
 export async function measureLoad (lifetime: Lifetime, root: string, sessionStore: string): Promise<LoadSample> {
   return await withService(lifetime, root, sessionStore, async ({ url, usage }) => {
     const { cookie } = await headersOfHarry({ name: 'the service', url })

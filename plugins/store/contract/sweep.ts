@@ -27,7 +27,7 @@ export function sweepContract (checkWith: CheckWith): void {
   check('sweep drops expired records, and no others', async (store, clock) => {
     await store.create('lives', recordOf({ user: 'Harry', expiresAt: START + 10 * HOUR }))
     await store.create('expires', recordOf({ user: 'Harry', expiresAt: START + 10 }))
-    await store.create('of nobody', recordOf({ expiresAt: START + 11 }))
+    await store.create('anonymous', recordOf({ expiresAt: START + 11 }))
     await store.create('touched', recordOf({ expiresAt: START + 10 }))
     await store.touch('touched', START + 5, START + HOUR)
     await store.create('patched', recordOf({ expiresAt: START + 10 }))
@@ -38,7 +38,7 @@ export function sweepContract (checkWith: CheckWith): void {
     const told: Array<[string, string | null]> = []
     for (let last = 1; last > 0; dropped += last) last = await store.sweep(5, (key, user) => { told.push([key, user]) })
     equal(dropped, 2)
-    deepEqual(told.sort(([a], [b]) => a < b ? -1 : 1), [['expires', 'Harry'], ['of nobody', null]], 'and tells which')
+    deepEqual(told.sort(([a], [b]) => a < b ? -1 : 1), [['anonymous', null], ['expires', 'Harry']], 'and tells which')
     await assertCount(store, 3)
     for (const key of ['lives', 'touched', 'patched']) notEqual(await store.read(key), null, key)
     await assertListed(store, 'Harry', ['lives'])

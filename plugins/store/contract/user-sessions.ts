@@ -14,7 +14,7 @@ export function userSessionsContract (checkWith: CheckWith, sweeps: boolean): vo
     }
     await store.create('expiring', recordOf({ user: 'Harry', createdAt: START, expiresAt: START + 1 }))
     await store.create('of another', recordOf({ user: 'Sally' }))
-    await store.create('of nobody', recordOf())
+    await store.create('anonymous', recordOf())
     deepEqual((await store.ofUser('Harry')).map(({ key }) => key), ['expiring', 'a', 'b', 'c'])
     clock.time = START + 1
     const sessions = await store.ofUser('Harry')
