@@ -48,7 +48,8 @@ export function lossesOf (store: SessionStore): string[] {
  * @returns the store itself if it has every method.
  */
 export function withEveryTrait (store: SessionStore): CompleteSessionStore {
-  return isComplete(store) ? store : { ...SUBSTITUTES, ...wrapStore(store, (_, call) => call) }
+  const isComplete = METHODS.every((method) => typeof store[method] === 'function')
+  return isComplete ? store as CompleteSessionStore : { ...SUBSTITUTES, ...wrapStore(store, (_, call) => call) }
 }
 
 const SUBSTITUTES = {
@@ -72,10 +73,6 @@ export function wrapStore<S extends SessionStore> (store: S, wrap: (method: Stor
     ...store.keepsLimit !== undefined && { keepsLimit: store.keepsLimit },
     ...Object.fromEntries(methods.map((method) => [method, wrap(method, (...args) => (store[method] as StoreCall)(...args))]))
   } as S
-}
-
-function isComplete (store: SessionStore): store is CompleteSessionStore {
-  return METHODS.every((method) => typeof store[method] === 'function')
 }
 
 function missing (method: Trait): () => never {

@@ -1,4 +1,3 @@
-import type { FastifyRequest } from 'fastify'
 import { hatcheck, type SessionStore } from '../../../app.js'
 import { resolveConfig } from '../../../plugins/config/resolve.js'
 import { openStorage } from '../../../plugins/storage/open.js'
@@ -21,13 +20,9 @@ export const serve = (variant: string): Serve => async (resources) => {
       async logout () { await request.logout() },
       touch () { request.session.touch() },
       async renew () { await request.session.regenerate(['client_name', 'authenticatedAt']) },
-      async revokeAll () { await endAllOf(request) }
+      async revokeAll () { await request.server.sessions.revokeUser(request.requireUser().name) }
     }
   })
-}
-
-async function endAllOf (request: FastifyRequest): Promise<void> {
-  await request.server.sessions.revokeUser(request.requireUser().name)
 }
 
 /** Opens the store of a URL as hatcheck does, with a gate before its writes. Returns the URL for sessions in cookies, which have no such store. */

@@ -72,7 +72,7 @@ function complete (response: NodeResponse, replies: readonly FastifyReply[], res
   if (first !== undefined) response.setHeader('set-cookie', others.length === 0 ? first : [first, ...others])
   for (const reply of replies) markPrivateRaw(reply)
   // Node takes these in place of those that are set.
-  if (at !== -1) rest[at] = headersOf(given.filter((pair) => !isCookie(pair)).map(privatePair))
+  if (at !== -1) rest[at] = headersOf(given.filter((pair) => !isCookie(pair)).map(([name, value]) => [name, privateValue(name.toLowerCase(), value)]))
 }
 
 /**
@@ -100,10 +100,6 @@ function nameOf (line: string): string {
 
 function isCookie ([name]: Pair): boolean {
   return name.toLowerCase() === 'set-cookie'
-}
-
-function privatePair ([name, value]: Pair): Pair {
-  return [name, privateValue(name.toLowerCase(), value)]
 }
 
 function pairsOf (headers: Headers): Pair[] {

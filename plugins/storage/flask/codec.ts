@@ -42,7 +42,8 @@ export function createFlaskCodec ({ secrets, lifetimeSeconds, maxBytes, now }: C
     if (members === null) return null
     const record = recordOf(members, signedAt, lifetimeSeconds)
     if (Object.keys(record.fields).length === 0) return null
-    return { id: idOf(value), record, endsAt: record.expiresAt, epoch: 0, isStale, origin: new Origin(ownText(payload), members) }
+    // A cookie of Flask has no ID, so each signature is one.
+    return { id: hash('sha256', value, 'base64url'), record, endsAt: record.expiresAt, epoch: 0, isStale, origin: new Origin(ownText(payload), members) }
   }
 
   return {
@@ -67,9 +68,4 @@ export function createFlaskCodec ({ secrets, lifetimeSeconds, maxBytes, now }: C
     }
     return payload
   }
-}
-
-/** A cookie of Flask has no ID, so each signature is one. */
-function idOf (value: string): string {
-  return hash('sha256', value, 'base64url')
 }

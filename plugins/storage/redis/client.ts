@@ -40,8 +40,8 @@ export async function connectRedis (target: RedisTarget, log: StorageLog, risk =
   // It takes a while to load, and most applications do not need it.
   const client = createClient(await import('ioredis').catch(unlessInstalled('ioredis')), target, demotion)
   client.on('error', (error) => {
-    // Otherwise ioredis goes on in database 0, which may be that of another environment.
-    if (commandOf(error) === 'select') client.disconnect(true)
+    // Redis has refused to select the database. Otherwise ioredis goes on in database 0, which may be that of another environment.
+    if ((error as { command?: { name: string } }).command?.name === 'select') client.disconnect(true)
   })
   const outages = logOutages(client, log, demotion)
   client.once('ready', () => { warnOfEviction(client, risk, log).catch(() => {}) })
@@ -155,11 +155,6 @@ function revive (client: Redis | Cluster): () => void {
     client.off('end', connect)
     clearTimeout(timer)
   }
-}
-
-/** Returns the command that Redis has answered with this error; undefined for any other error. */
-function commandOf (error: Error): string | undefined {
-  return (error as { command?: { name: string } }).command?.name
 }
 
 async function firstOutcome (client: Redis | Cluster): Promise<void> {
