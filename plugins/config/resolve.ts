@@ -201,5 +201,4 @@ function assertCookie (config: Config): void {
   assertRule(isSecure || !config.sessionCookiePartitioned, `${nameOf('sessionCookiePartitioned')} needs ${secure}=true: browsers drop such a cookie.`)
 }
 
-type Values = ValuesOf<typeof OPTIONS>
-type Times = Pick<Values, 'sessionIdleTimeout' | 'sessionLifetime' | 'permanentSessionIdleTimeout' | 'permanentSessionLifetime'>
+type Times = Pick<ValuesOf<typeof OPTIONS>, 'sessionIdleTimeout' | 'sessionLifetime' | 'permanentSessionIdleTimeout' | 'permanentSessionLifetime'>
