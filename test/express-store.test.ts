@@ -8,7 +8,7 @@ import type { ExpressSessionStore } from '../plugins/store/express-store.js'
 import { withEveryTrait, type CompleteSessionStore } from '../plugins/store/traits.js'
 import { logInto } from './apps/log-lines.js'
 import { Client } from './clients/client.js'
-import { buildHost } from './helper.js'
+import { buildHost, gate } from './helper.js'
 import { needsPostgres, startPostgres } from './programs/postgres.js'
 import { stop } from './stores/watched-store.js'
 import { until } from './time/loop-clock.js'
@@ -319,6 +319,23 @@ test('ending all sessions of a user includes one that is replaced during the lis
   listing.go()
   t.equal(await removing, 1)
   t.equal(await store.read('two'), null)
+})
+
+test('a session that cannot be ended does not keep the other sessions of its user alive', async (t) => {
+  for (const [how, answer] of [['fails', () => { throw new Error('locked') }], ['gets no answer', () => gate().passed]] as const) {
+    t.test(`if its end ${how}`, async (t) => {
+      const backing = new ListingStore()
+      const store = adapt(backing, { ...clock, deadlineMs: 50 })
+      const keys = Array.from({ length: 12 }, (_, i) => `key${i}`)
+      for (const key of keys) await store.create(key, recordOf({ user: 'Harry' }))
+      const [locked] = backing.texts.keys()
+      backing.lookOut = (call, sid) => call === 'destroy' && sid === locked ? answer() : undefined
+      const ended: string[] = []
+      await t.rejects(async () => await store.removeOfUser('Harry', undefined, (key) => { ended.push(key) }), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+      t.strictSame(ended.toSorted(), keys.slice(1).toSorted(), 'all others have ended, and are reported')
+      t.strictSame((await store.ofUser('Harry')).map(({ key }) => key), ['key0'])
+    })
+  }
 })
 
 test('a call respects what other calls changed while it was waiting', async (t) => {

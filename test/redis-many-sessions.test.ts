@@ -40,6 +40,17 @@ test('many sessions of one user in Redis', needs('redis-server'), async (t) => {
     })
   }
 
+  check('one that cannot be ended does not keep the others alive', async (t, { store, clock, server }) => {
+    await createMany(store, clock, 1)
+    const allButOne = Array.from({ length: MANY - 1 }, (_, i) => `~hatcheck:session:key${i + 1}`)
+    await server.client.acl('SETUSER', 'default', 'resetkeys', `~${INDEX}`, ...allButOne)
+    t.teardown(() => server.client.acl('SETUSER', 'default', 'allkeys'))
+    const ended: string[] = []
+    await t.rejects(store.removeOfUser('Harry', undefined, (key) => { ended.push(key) }), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+    t.equal(new Set(ended).size, MANY - 1)
+    t.strictSame(await server.client.zrange(INDEX, 0, '-1'), ['key0'])
+  })
+
   check('they end in batches, and other calls run between them', async (t, { store, clock, replies, server }) => {
     await createMany(store, clock, 1)
     await store.create('of Sally', recordOf({ user: 'Sally' }))

@@ -102,7 +102,8 @@ export interface SessionStore {
 
   /**
    * Trait: ends every session of a user that exists when the call begins, except `exceptKey`. A session that is replaced
-   * during the call ends too, under either key. Returns how many sessions it has ended.
+   * during the call ends too, under either key. Returns how many sessions it has ended. One that cannot be ended does not keep
+   * the others alive: the call ends those, and fails.
    *
    * @param onEnded called with the key of each session that this call has ended, once the end is durable
    */

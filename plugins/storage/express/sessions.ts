@@ -5,6 +5,7 @@ import {
 import { replaceInTwoSteps } from '../../store/replace-in-two-steps.js'
 import type { SessionStore } from '../../store/sessions.js'
 import type { CompleteSessionStore } from '../../store/traits.js'
+import { endEach } from '../common/end-each.js'
 import { boundedCalls, type BoundedCall, type CallLimits } from '../common/bounded-calls.js'
 import type { ExpressSessionStore } from '../../store/express-store.js'
 import { KeyedQueue } from '../../common/keyed-queue.js'
@@ -36,6 +37,9 @@ export interface ExpressStoreOptions extends Omit<CallLimits, 'connection'> {
    */
   keepsLimit?: boolean
 }
+
+/** How many sessions of a user end at once: as many as a pool of connections usually takes. */
+const ENDS_AT_ONCE = 10
 
 /** Keeps sessions in a store made for express-session. `expressStore` says what it promises. */
 export class ExpressStore implements SessionStore {
@@ -141,22 +145,29 @@ export class ExpressStore implements SessionStore {
 
   async #removeOfUser (user: string, exceptKey?: string, onEnded?: (key: string) => void): Promise<number> {
     const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
+    const failed: unknown[] = []
     let count = 0
     let mayHaveMoved = true
     // A session that ended meanwhile may continue under a key that was not in the list yet.
     while (mayHaveMoved) {
       mayHaveMoved = false
-      for (const { key, record } of await this.#bounded('list', () => this.#records.list())) {
-        if (seen.has(key) || record.user !== user || record.expiresAt <= this.#now()) continue
-        seen.add(key)
-        if (await this.#end(key, { user }) === null) {
-          mayHaveMoved = true
-        } else {
-          count++
-          onEnded?.(key)
+      const listed = await this.#bounded('list', () => this.#records.list())
+      const keys = listed.filter(({ key, record }) => !seen.has(key) && record.user === user && record.expiresAt > this.#now()).map(({ key }) => key)
+      for (let next = 0; next < keys.length; next += ENDS_AT_ONCE) {
+        const { answers, failures } = await endEach(keys.slice(next, next + ENDS_AT_ONCE), (key) => this.#end(key, { user }))
+        failed.push(...failures)
+        for (const [key, last] of answers) {
+          if (last === null) {
+            mayHaveMoved = true
+          } else {
+            count++
+            onEnded?.(key)
+          }
         }
       }
+      for (const key of keys) seen.add(key)
     }
+    if (failed.length > 0) throw failed[0]
     return count
   }
 

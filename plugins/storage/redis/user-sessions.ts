@@ -1,5 +1,6 @@
 import { sortedInSlices } from '../../common/slices.js'
 import { byBeginning, excessOf, type StoredSession, type UserLimit } from '../../store/record.js'
+import { endEach } from '../common/end-each.js'
 import { isStoreKey } from '../common/store-key.js'
 import { BATCH, batchesOf } from './batches.js'
 import { isMissing, type StoredHash } from './hash.js'
@@ -61,8 +62,9 @@ export class RedisUserSessions {
     counting.sort((a, b) => a.beganAt - b.beganAt || (a.key < b.key ? -1 : 1))
     const excess = excessOf(counting, newKey, limit)
     for (const batch of batchesOf([...stale, ...excess].map(({ key }) => key))) {
-      const { over } = await this.#endThese(user, batch, limit.onEnded)
+      const { over, failures } = await this.#endThese(user, batch, limit.onEnded)
       inBackground(this.#index.delete(user, over))
+      if (failures.length > 0) throw failures[0]
     }
     // Sessions that belong to another user by now did not end.
     inBackground(this.#index.heal(user, stale))
@@ -88,18 +90,21 @@ export class RedisUserSessions {
     const seen = new Set(exceptKey === undefined ? [] : [exceptKey])
     // The entries that stay in the index: sessions of other users, and those that a late create has added again.
     const staying = new Set(seen)
+    const failed: unknown[] = []
     let count = 0
     for (let isDone = false; !isDone;) {
       const most = staying.size + BATCH
       const keys = await this.#index.first(user, most)
       const fresh = keys.filter((key) => !seen.has(key))
       for (const key of keys) if (seen.has(key)) staying.add(key)
-      const { ended, over } = await this.#endThese(user, fresh, onEnded)
+      const { ended, over, failures } = await this.#endThese(user, fresh, onEnded)
+      failed.push(...failures)
       await this.#index.delete(user, over)
       for (const key of fresh) seen.add(key)
       count += ended
       isDone = keys.length < most && ended === fresh.length
     }
+    if (failed.length > 0) throw failed[0]
     return count
   }
 
@@ -131,12 +136,12 @@ export class RedisUserSessions {
   }
 
   /** Ends those sessions that belong to the user. Returns how many of them lived, and which are over now. */
-  async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<{ ended: number, over: string[] }> {
-    const ends = await Promise.all(keys.map((key) => isStoreKey(key) && this.#records.endOfUser(key, user)))
-    const ended = keys.filter((_, i) => ends[i] === true)
+  async #endThese (user: string, keys: readonly string[], onEnded?: (key: string) => void): Promise<{ ended: number, over: string[], failures: readonly unknown[] }> {
+    const { answers, failures } = await endEach(keys, async (key) => isStoreKey(key) && await this.#records.endOfUser(key, user))
+    const ended = keys.filter((key) => answers.get(key) === true)
     for (const key of ended) onEnded?.(key)
     // A missing session has a tombstone now, so none can begin there either.
-    return { ended: ended.length, over: keys.filter((_, i) => ends[i] !== ANOTHERS) }
+    return { ended: ended.length, over: keys.filter((key) => answers.has(key) && answers.get(key) !== ANOTHERS), failures }
   }
 
   /** Tells which entries are live sessions of the user. */
