@@ -5,6 +5,7 @@ import { test } from 'tap'
 import { hashPassword } from '../plugins/accounts/password.js'
 import { MemoryAttempts } from '../plugins/storage/memory/attempts.js'
 import { accountKey } from '../plugins/store/accounts.js'
+import type { AttemptStore } from '../plugins/store/attempts.js'
 import { policies, type Policy } from '../plugins/store/attempt-policy.js'
 import { Admission, isRefusal, type Attempt, type Kind, type Refusal } from '../plugins/throttle/admission.js'
 import { Applicant, RIGHT, WRONG, clock, gatekeeper } from './apps/applicant.js'
@@ -76,6 +77,23 @@ test('an attempt that is refused by one counter, when it is its turn, counts for
   t.equal(await (await attemptOf('e')).admit(), null, 'one more than is free')
   t.match(await waiting.admit(), { reason: 'devices' })
   t.equal(attempts.waitOf('device:waiting', { ...policies.device, free: 0 }, START), 0)
+})
+
+test('an attempt that one counter cannot count, because the store fails, counts for no other', async (t) => {
+  const inner = new MemoryAttempts()
+  const attempts: AttemptStore = Object.assign(Object.create(inner) as MemoryAttempts, {
+    waitOf: inner.waitOf.bind(inner),
+    uncount: inner.uncount.bind(inner),
+    admit: (...[key, policy, now]: Parameters<AttemptStore['admit']>) => {
+      if (key === 'devices:harry') throw new Error('this node of the cluster is down')
+      return inner.admit(key, policy, now)
+    }
+  })
+  const admission = new Admission({ attempts, now: () => START, hash: (text) => text })
+  const attempt = await admission.attemptOf({ account: 'harry', device: 'phone', address: '' })
+  if (isRefusal(attempt)) throw new Error(`${attempt.reason} refuses it`)
+  await t.rejects(attempt.admit(), { message: 'this node of the cluster is down' })
+  t.equal(inner.waitOf('device:phone', { ...policies.device, free: 0 }, START), 0)
 })
 
 /** Fails until a counter makes the next attempt wait. @param seconds how long, a power of two */

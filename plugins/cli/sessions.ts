@@ -40,7 +40,7 @@ async function revoke (user: string, handle: string, { sessions: store }: Storag
 
 async function revokeAll (users: readonly string[], { sessions: store, carried }: Storage, io: Io): Promise<void> {
   let count = 0
-  const done = await eachUser(users, io, async (user) => { count += await store.removeOfUser(user) })
+  const done = await eachUser(users, io, async (user) => { await store.removeOfUser(user, undefined, () => { count++ }) })
   // Nobody knows how many sessions are in cookies.
   const isCounted = carried === undefined || users.length === 0
   if (isCounted) io.stdout.write(`${count} session${count === 1 ? '' : 's'} ended.\n`)
