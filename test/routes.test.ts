@@ -112,6 +112,13 @@ test('GET /logout from a browser without Sec-Fetch-Site and Referer shows a conf
     await program.login()
     t.equal((await program.get('/logout', { ...accept('*/*'), ...agent })).statusCode, 303, 'a program is no browser')
   }
+  for (const agent of [{}, { 'user-agent': 'AppOfAShop/1.0' }]) {
+    const embedded = new Client(fastify)
+    await embedded.login()
+    await embedded.get('/logout', { ...accept('*/*'), ...agent, origin: 'https://evil.example' })
+    t.match((await embedded.get('/', AS_PROGRAM)).json(), { user: { name: 'Harry' } }, 'a browser within a program says that another site asks')
+    t.equal((await embedded.get('/logout', { ...accept('*/*'), ...agent, origin: 'http://localhost' })).statusCode, 303, 'or that this one does')
+  }
 })
 
 test('the login form has labelled fields that a password manager recognizes, and keeps next', async (t) => {

@@ -63,6 +63,8 @@ export function createCrossOriginCheck ({ isAllowedOrigin }: Pick<Config, 'isAll
     const { referer, 'sec-fetch-site': site } = request.headers
     if (isPrefetch(request) || isPartOfPage(request)) return true
     if (site !== undefined) return isElsewhere(site)
+    // A script of another site, or a WebSocket whose Upgrade a proxy has removed. It may hide the rest.
+    if (isForeign(request)) return true
     // If a browser sends neither header, its request may come from anywhere. A program sends neither.
     return referer === undefined ? isBrowser(request) : !isOwn(referer, request)
   }
