@@ -408,6 +408,30 @@ test('without revocation the store is not asked, and the log says what is lost',
   await t.rejects(buildHost(t, { sessionStore: 'memory:', sessionRevocation: 'none' }).then((app) => app.ready()), { code: 'HATCHECK_CONFIG', message: /^sessionRevocation=none is for sessions in cookies only/ })
 })
 
+test('without revocation a logout fails once it can no longer remove the cookie', async (t) => {
+  const fastify = await app(t, { sessionRevocation: 'none' })
+  const seen: unknown[] = []
+  fastify.post<{ Params: { call: 'logout' | 'destroy', when: string } }>('/raw/:call/:when', async (request, reply) => {
+    const { call, when } = request.params
+    reply.hijack()
+    if (when === 'late') reply.raw.writeHead(200)
+    await (call === 'logout' ? request.logout() : request.session.destroy()).catch(({ code }: { code: string }) => { seen.push(code) })
+    seen.push(request.user?.name ?? null)
+    reply.raw.end()
+  })
+  for (const call of ['logout', 'destroy']) {
+    const harry = await loggedIn(fastify)
+    await post(harry, `/raw/${call}/late`)
+    t.strictSame(seen.splice(0), ['HATCHECK_NO_COOKIE', 'Harry'], call)
+    t.equal(await userOf(fastify, harry.cookie()), 'Harry')
+    await post(harry, `/raw/${call}/early`)
+    t.strictSame(seen.splice(0), [null])
+    t.equal(harry.cookie(), '')
+    await post(harry, `/raw/${call}/late`)
+    t.strictSame(seen.splice(0), [null], 'a visitor without a session')
+  }
+})
+
 test('without revocation a new password is stored, and ends no session', async (t) => {
   const fastify = await build(t, { ...COOKIE, sessionRevocation: 'none' })
   const [phone, laptop] = [new Client(fastify), new Client(fastify)]

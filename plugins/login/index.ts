@@ -76,6 +76,7 @@ interface RequestMembers<Values> {
    * Ends every session that the request presents a ticket of, for good, and clears the cookie.
    *
    * @throws LogoutUnconfirmedError (503) if the end cannot be stored; the tickets are refused until it is.
+   * @throws NoCookieError (500) with `sessionRevocation: 'none'`, if the headers of the response have left: the cookie cannot be removed then.
    * @throws SessionOffError (500) if the route has `session: false`.
    */
   logout (): Promise<void>

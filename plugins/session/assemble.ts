@@ -100,6 +100,7 @@ export async function assemble (fastify: FastifyInstance, { config, storage, coo
     schema: config.sessionSchema === undefined ? null : new SessionSchema(config.sessionSchema, log),
     newId: await fastifySessionIds(fastify, () => keyring.signer),
     changesCookie: backend.changesCookie,
+    remembersEnds: backend.remembersEnds,
     cookieValue: (id, stored, request) => backend.cookieValue(id, stored, profileOf(request).name),
     handleOf,
     assertDeliverable: assertCookieDeliverable

@@ -20,6 +20,8 @@ export interface SessionBackend {
   readonly sync: boolean
   /** Whether every change changes the cookie. */
   readonly changesCookie: boolean
+  /** Whether an ended session stays dead although a browser still sends its cookie. */
+  readonly remembersEnds: boolean
   /** Reads tickets with the current keys. */
   readonly verifier: TicketVerifier
   read (ticket: SessionRef): MaybePromise<SessionRecord | null>

@@ -4,7 +4,7 @@ import { assertRule } from '../../common/rule.js'
 import { UnsupportedError } from '../../common/unsupported.js'
 import type { Carried, CarriedSessions } from '../../store/carried.js'
 import { assertSize } from '../../store/errors.js'
-import { CLOCK_SLACK_MS, LONGEST_MEMORY_MS, epochIn, isRevoked, type Revocation } from '../../store/revocations.js'
+import { CLOCK_SLACK_MS, LONGEST_MEMORY_MS, NO_REVOCATIONS, epochIn, isRevoked, type Revocation } from '../../store/revocations.js'
 import {
   continuationOf, hasFields, isLogout, sizeOf, splitByPrefix, successorOf, touched, withChanges,
   type SessionRecord, type SessionReplacement, type StoredSession
@@ -46,6 +46,7 @@ export function inCookie ({ carried: { revocations, codecOf }, longestValue, max
   return {
     sync: revocations.sync,
     changesCookie: true,
+    remembersEnds: revocations !== NO_REVOCATIONS,
     get verifier () { return current().verifier },
     read,
     async create (ticket, record) {

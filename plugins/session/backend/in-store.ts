@@ -9,6 +9,7 @@ export function inStore (store: CompleteSessionStore, currentSigner: () => Ticke
   return {
     sync: store.sync,
     changesCookie: false,
+    remembersEnds: true,
     get verifier () { return currentSigner() },
     read: ({ key }) => store.read(key),
     create: async (ticket, record, limit) => await store.create(ticket.key, record, limit) ? { ticket, record } : null,

@@ -84,7 +84,11 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
   })
 }
 
-/** Ends the session for good. Values that are set after this begin a new one. */
+/**
+ * Ends the session for good. Values that are set after this begin a new one.
+ *
+ * @throws LogoutUnconfirmedError, and NoCookieError if ends are not remembered: the removal of the cookie is then all that it does.
+ */
 export function destroy (session: Session): Promise<void> {
   const changes = session.values.drop('none')
   return session.callUnread(() => end(session, changes))
@@ -92,6 +96,14 @@ export function destroy (session: Session): Promise<void> {
 
 async function end (session: Session, changes: ChangeSet): Promise<void> {
   const { stored, isAvailable, silence, context, request } = session
+  if (stored !== null && !context.remembersEnds) {
+    try {
+      assertCookieCanBeSent(session)
+    } catch (error) {
+      session.values.restore(changes)
+      throw error
+    }
+  }
   // The request has no session from here on, even if the end cannot be stored: its ticket is refused then.
   session.continueWith(null, changes)
   session.sendCookie('clear')

@@ -17,6 +17,8 @@ export interface SessionContext extends Rules, Pick<Finder, 'find' | 'read'> {
   newId (): string
   /** Whether every change of a session changes its cookie. */
   readonly changesCookie: boolean
+  /** Whether an ended session stays dead although a browser still sends its cookie. */
+  readonly remembersEnds: boolean
   /** Returns the value of the session cookie on the connection of a request. @param stored null if the session is not stored yet */
   cookieValue (id: string, stored: Stored | null, request: FastifyRequest): string
   /** Returns the handle of the session with a store key. */

@@ -89,6 +89,7 @@ interface SessionMembers<V> {
    * afterwards begin a new session.
    *
    * @throws LogoutUnconfirmedError (503) if the end cannot be stored; the tickets are refused until it is.
+   * @throws NoCookieError (500) with `sessionRevocation: 'none'`, if the headers of the response have left: the cookie cannot be removed then.
    */
   destroy (): Promise<void>
   destroy (callback: SessionCallback): void
