@@ -94,12 +94,13 @@ t.test('@fastify/oauth2 logs in through a provider', async (t) => {
   const provider = await startProvider(t)
   const { client, beside } = await start(t, 'app.provider', (example) => example.replace('https://login.example.com', provider))
   t.equal((await client.get('/')).statusCode, 401)
-  const there = String((await client.get('/login')).headers['location'])
+  const login = String((await client.get('/?page=2', { accept: 'text/html' })).headers['location'])
+  const there = String((await client.get(login)).headers['location'])
   t.ok(there.startsWith(`${provider}/authorize?`))
   const back = new URL((await fetch(there, { redirect: 'manual' })).headers.get('location') ?? '')
   t.equal((await beside().get(`${back.pathname}${back.search}`)).statusCode, 500, 'another browser has not begun this login')
-  t.match(await client.get(`${back.pathname}${back.search}`), { statusCode: 302, headers: { location: '/' } })
-  t.equal((await client.get('/')).body, 'Hello Harry')
+  t.match(await client.get(`${back.pathname}${back.search}`), { statusCode: 302, headers: { location: '/?page=2' } })
+  t.equal((await client.get('/?page=2')).body, 'Hello Harry')
 })
 
 t.test('@fastify/csrf-protection keeps its secret in the session of hatcheck', async (t) => {
