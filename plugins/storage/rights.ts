@@ -52,7 +52,7 @@ function faultOfWriting (path: string, writers = 0o022): string | null {
   const user = process.getuid?.()
   if (user === undefined) return null
   if (uid !== user && uid !== 0) {
-    return `${path} belongs to user ${uid}, who can change it, and this process runs as user ${user}. Run "chown ${user} ${path}", or run as its owner.`
+    return `${path} belongs to user ${uid}, who can change it, and this process runs as user ${user}. Run as user ${uid}, or, if the service runs as user ${user}, run "chown ${user} ${path}".`
   }
   if ((mode & writers) === 0) return null
   const others = (mode & 0o002) === 0 ? 'the group of its owner' : 'every user of this machine'

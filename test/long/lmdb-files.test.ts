@@ -200,6 +200,9 @@ test('files of another user and read-only files are refused', asRoot, async (t) 
     return { status, stderr }
   }
   t.same(asNobody('own', () => {}), { status: 0, stderr: `hatcheck: lmdb:${join(root, 'own')}\n` })
+  const byRoot = await hatcheckCli('/', ['user', 'list'], { env: { SESSION_STORE: `lmdb:${join(root, 'own')}` } })
+  const advice = `Run as user ${NOBODY}, or, if the service runs as user 0, run "chown 0 ${join(root, 'own')}".`
+  t.ok(byRoot.code === 0 && byRoot.stderr.includes(advice), 'a change of the owner alone would lock the service out')
   t.same(asNobody('closed', (folder) => { chmodSync(folder, 0) }), {
     status: 1,
     stderr: `hatcheck: The data folder cannot be read (DATA_DIR, SESSION_STORE): EACCES: permission denied, access '${join(root, 'closed', 'data.mdb')}'.\n`
