@@ -422,6 +422,18 @@ test('a route without a session reads nothing, touches nothing, sets no cookie, 
   }
 })
 
+test('a hook for all routes can tell which of them have no session', async (t) => {
+  const { app } = await hostOf(t, { authenticate: (name) => ({ name }) })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-user', request.routeOptions.config.session === false ? 'unknown' : String(request.user?.name))
+  })
+  app.get('/off', { config: { session: false } }, async () => 'fast')
+  const client = new Client(app)
+  await signIn(client, 'Harry', PASSWORD)
+  for (const [url, user] of [['/off', 'unknown'], ['/me', 'Harry']] as const) t.equal((await client.get(url)).headers['x-user'], user)
+  t.match(new SessionOffError().message, 'request.routeOptions.config.session')
+})
+
 test('a password can be checked on a route without a session', async (t) => {
   const { app } = await hostOf(t, { authenticate: (name, password) => password === PASSWORD ? { name } : null })
   app.post<{ Body: { name: string, password: string } }>('/check', { config: { session: false } }, async (request) => ({ user: await request.authenticate(request.body.name, request.body.password) }))

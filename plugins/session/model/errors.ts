@@ -52,7 +52,7 @@ export const SessionNotReadError = createError('HATCHECK_SESSION_NOT_READ',
 
 /** The configuration of the route says that it has no session. */
 export const SessionOffError = createError('HATCHECK_SESSION_OFF',
-  'This route has no session: its config says { session: false }. Remove it if the route uses the session, the user, login or logout.', 500)
+  'This route has no session: its config says { session: false }. Remove it if the route uses the session, the user, login or logout. A hook for all routes must look at request.routeOptions.config.session first.', 500)
 
 /** The cookie of a new session can no longer be sent. Nothing is stored. */
 export const NoCookieError = createError('HATCHECK_NO_COOKIE',
