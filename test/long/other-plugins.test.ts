@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { createHash } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t, type Test } from 'tap'
@@ -88,6 +88,18 @@ t.test('@fastify/jwt has request.user, and hatcheck another name', async (t) => 
   const bearer = beside()
   t.match((await bearer.get('/api', { authorization: `Bearer ${token}` })).json(), { name: 'Harry', scope: 'read' })
   t.equal((await bearer.get('/page', { authorization: `Bearer ${token}` })).body, 'null', 'a token is no session')
+})
+
+t.test('passport finds the user of an adopted session of express-session, as the page about it says', async (t) => {
+  const [user, data] = /pass\s+`(user: .*)` and `(data: .*)`\./.exec(pageAt('docs/from-express-session.md'))?.slice(1) ?? []
+  const store = "{ get: (id, done) => done(null, { cookie: {}, cart: ['apple'], passport: { user: '1' } }), destroy: (id, done) => done(null) }"
+  const { client, beside } = await start(t, 'passport.secureSession()', (example) => example
+    .replace('decorators:', `adopt: [{ cookie: 'connect.sid', secret: 'old', store: ${store}, ${user}, ${data} }],\n  decorators:`)
+    .replace('await app.listen', "app.get('/cart', async ({ session }) => session.cart)\nawait app.listen"))
+  const old = `connect.sid=${encodeURIComponent(`s:old-id.${createHmac('sha256', 'old').update('old-id').digest('base64').replace(/=+$/, '')}`)}`
+  t.equal((await client.get('/', { cookie: old })).body, 'Hello Harry')
+  t.equal((await client.get('/cart')).body, '["apple"]')
+  t.equal((await beside().get('/')).body, 'Hello visitor')
 })
 
 t.test('@fastify/oauth2 logs in through a provider', async (t) => {
