@@ -92,7 +92,7 @@ test('the settings and commands in docs/production.md do what the page says', ne
   const folder = t.testdir({ '.env': `${proxy}${domain}SECRET_KEY_FILE=secret.key\n` })
   const type = async (block: string): Promise<void> => {
     for (const step of stepsOf(block)) {
-      const { code, stdout, stderr } = await run('bash', ['--norc', '-c', step.command.replace('npx hatcheck', `"${process.execPath}" "${compiled('cli')}"`)], folder)
+      const { code, stdout, stderr } = await run('bash', ['--norc', '-c', step.command.replace(/npx hatcheck|node \/opt\/hatcheck\/dist\/cli\.js/, `"${process.execPath}" "${compiled('cli')}"`)], folder)
       t.equal(code, 0, `${step.command}: ${stderr}`)
       assertShown(t, stdout, step)
     }
