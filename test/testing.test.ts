@@ -261,6 +261,9 @@ test('a visitor waits until the application is ready, and needs hatcheck in it',
   app.get('/', async ({ user }) => user?.name)
   t.equal((await (await harry.login('Harry')).inject('/')).body, 'Harry')
   await t.rejects(visitor(Fastify()).login('Harry'), { code: 'HATCHECK_TESTING', message: /register it/ })
+  for (const other of [Promise.resolve(app), { getHttpAdapter () {} }, undefined, null]) {
+    t.throws(() => visitor(other as unknown as FastifyInstance), { code: 'HATCHECK_TESTING', message: /needs a Fastify instance/ })
+  }
   for (const origin of ['', 'shop.example', 'ftp://shop.example']) t.throws(() => visitor(app, { origin }), { code: 'HATCHECK_TESTING' })
   await t.rejects(harry.login(''), { code: 'HATCHECK_USER_NAME', message: /^visitor\.login/ })
 })

@@ -37,13 +37,13 @@ export interface VisitorOptions {
  *
  * @param app the Fastify instance that hatcheck is registered in. hatcheck may be registered later, before the first call. With
  *   `sessionSchema`, the instance that has the type provider gives the visitor its types.
- * @throws TestingError if the origin cannot be one.
+ * @throws TestingError if `app` is no Fastify instance, or the origin cannot be one.
  * @example
  * const harry = await visitor(app).login('Harry', { cart: ['apple'] })
  * const { body } = await harry.inject('/checkout')
  */
 export function visitor<Values = Data> (app: TestedApp<Values>, { origin = 'http://localhost' }: VisitorOptions = {}): Visitor<Values> {
-  return new Visitor(app, originOf(origin))
+  return new Visitor(instanceOf(app), originOf(origin))
 }
 
 /** A browser for a test. {@link visitor} makes one. */
@@ -213,6 +213,12 @@ function outsideOf (sessions: object | undefined): Outside {
 
 function isWithOutside (sessions: object): sessions is { readonly [kOutside]: Outside } {
   return kOutside in sessions
+}
+
+/** @throws TestingError */
+function instanceOf<Values> (app: TestedApp<Values>): TestedApp<Values> {
+  if (typeof (app as Partial<TestedApp> | null | undefined)?.ready === 'function') return app
+  throw new TestingError('visitor(app) needs a Fastify instance: await the function that makes it; in NestJS, pass app.getHttpAdapter().getInstance().')
 }
 
 /** @throws TestingError */
