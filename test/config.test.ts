@@ -76,7 +76,7 @@ test('the error for each option states its rule, under the name that the caller 
       `${name('anonymousSessionsPerMinute')} must not be set with ${name('anonymousSessions')}=false: no such session can begin.`],
     [{ passwordMinLength: '7' }, (name) => `${name('passwordMinLength')} must be at least 8; got "7".`],
     [{ sessionStore: 5 }, (name) => `${name('sessionStore')} must be memory:, lmdb:, lmdb:./folder, redis://…, cookie:, flask: or a session store; got 5.`],
-    [{ sessionStore: { sync: true, read () {}, create () {} } }, (name) => `${name('sessionStore')} must keep the contract of SessionStore; the method patch is missing.`],
+    [{ sessionStore: { sync: true, read () {}, create () {} } }, (name) => `${name('sessionStore')} must keep the contract of SessionStore; the method patch is missing. A store made for express-session needs expressStore(store).`],
     [{ signup: 'maybe' }, (name) => `${name('signup')} must be one of open, closed; got "maybe".`],
     [{ signup: 'open', authenticate: () => null }, (name) => `${name('signup')} must not be set with authenticate: hatcheck then keeps no accounts.`],
     ...['https://app.example.com/', 'https://app.example.com/path', 'app.example.com', '*', 'null', 'https://app.example.com:443']

@@ -31,7 +31,7 @@ export function storeChoice (store: unknown, dataDir: string, name: string): Sto
   assertRule(typeof store === 'object' && store !== null, `${name} must be ${OPTIONS.sessionStore.form}; got ${shown(store)}.`)
   // A missing method would look like a failed store when it is called.
   for (const method of CORE) {
-    assertRule(typeof Reflect.get(store, method) === 'function', `${name} must keep the contract of SessionStore; the method ${method} is missing.`)
+    assertRule(typeof Reflect.get(store, method) === 'function', `${name} must keep the contract of SessionStore; the method ${method} is missing. A store made for express-session needs expressStore(store).`)
   }
   return { kind: 'own', store: store as SessionStore }
 }
