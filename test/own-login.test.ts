@@ -311,6 +311,14 @@ test('requireUser returns the user, or leads a browser to the login page as requ
   t.equal((await app.inject({ url: '/me', headers: AS_BROWSER })).statusCode, 401, 'there is no login page')
 })
 
+test('a login page that is guarded by mistake is a 401, and does not lead to itself for ever', async (t) => {
+  const { app } = await hostOf(t, { loginPath: '/enter' })
+  app.addHook('onRequest', requireLogin)
+  for (const url of ['/enter', '/enter/help']) app.get(url, async () => 'a form')
+  for (const url of ['/enter', '/enter?next=%2F']) t.equal((await app.inject({ url, headers: AS_BROWSER })).statusCode, 401, url)
+  t.equal((await app.inject({ url: '/enter/help', headers: AS_BROWSER })).headers.location, '/enter?next=%2Fenter%2Fhelp')
+})
+
 test('with loginPath, hatcheck serves no login page', async (t) => {
   const app = await buildHost(t, { routes: true, loginPath: '/sign-in', prefix: '/auth', authenticate: (name) => ({ name }) })
   t.equal((await app.inject('/auth/login')).statusCode, 404)
