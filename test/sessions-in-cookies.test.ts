@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { test, type Test } from 'tap'
 import type { GivenOptions } from '../plugins/config/options.js'
@@ -411,15 +411,20 @@ test('without revocation the store is not asked, and the log says what is lost',
 test('without revocation a logout fails once it can no longer remove the cookie', async (t) => {
   const fastify = await app(t, { sessionRevocation: 'none' })
   const seen: unknown[] = []
-  fastify.post<{ Params: { call: 'logout' | 'destroy', when: string } }>('/raw/:call/:when', async (request, reply) => {
+  const calls = {
+    logout: (request: FastifyRequest) => request.logout(),
+    destroy: (request: FastifyRequest) => request.session.destroy(),
+    regenerate: (request: FastifyRequest) => request.session.regenerate()
+  }
+  fastify.post<{ Params: { call: keyof typeof calls, when: string } }>('/raw/:call/:when', async (request, reply) => {
     const { call, when } = request.params
     reply.hijack()
     if (when === 'late') reply.raw.writeHead(200)
-    await (call === 'logout' ? request.logout() : request.session.destroy()).catch(({ code }: { code: string }) => { seen.push(code) })
+    await calls[call](request).catch(({ code }: { code: string }) => { seen.push(code) })
     seen.push(request.user?.name ?? null)
     reply.raw.end()
   })
-  for (const call of ['logout', 'destroy']) {
+  for (const call of Object.keys(calls)) {
     const harry = await loggedIn(fastify)
     await post(harry, `/raw/${call}/late`)
     t.strictSame(seen.splice(0), ['HATCHECK_NO_COOKIE', 'Harry'], call)

@@ -75,7 +75,7 @@ export function regenerate (session: Session, keys: readonly string[] = []): Pro
     const { writer, ender, newId } = context
     if (stored === null) return session.values.restore(changes, keep)
     const change = planRenewal(stored, changes, keep, context)
-    if (hasFields(successorOf(stored.record, change))) assertCookieCanBeSent(session)
+    if (!context.remembersEnds || hasFields(successorOf(stored.record, change))) assertCookieCanBeSent(session)
     if (isLogout(change)) await ender.endOthers(request, stored)
     const replaced = await writer.replace(stored, newId(), change, request)
     if (replaced === null) throw new SessionGoneError()
