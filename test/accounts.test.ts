@@ -370,6 +370,19 @@ test('an account is changed before its sessions are ended, so that a login under
   t.not((seen.pop() as typeof before)?.passwordHash, before?.passwordHash)
 })
 
+test('if a session cannot be ended, an account is disabled all the same, and nothing else changes', async (t) => {
+  const { accounts: store, sessions } = openEngine(t, 'memory:')
+  const locked = new Error('this node of the cluster is down')
+  const accounts = accountsOver(store, sessions, { async revokeUser () { throw locked } })
+  await accounts.add('Harry', GOOD)
+  await t.rejects(accounts.setPassword('Harry', OTHER), locked)
+  t.strictSame(await accounts.authenticate('Harry', GOOD), { name: 'Harry' })
+  await t.rejects(accounts.disable('Harry'), locked, 'the caller learns that a session may live on')
+  t.equal(await accounts.authenticate('Harry', GOOD), null)
+  await t.rejects(accounts.enable('Harry'), locked)
+  t.equal(await accounts.authenticate('Harry', GOOD), null)
+})
+
 test('sessions are also ended before an account changes, so that a process that is killed after it leaves none', async (t) => {
   const killed = new Error('the process has ended')
   const changes = {

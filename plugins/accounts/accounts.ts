@@ -119,9 +119,14 @@ export class Accounts {
     await this.#update(name, { passwordHash: await hashPassword(password) })
   }
 
-  /** Prevents further logins to the account and ends all its sessions. @throws NoSuchAccountError (404), NameError (400) */
+  /**
+   * Prevents further logins to the account and ends all its sessions. If a session cannot be ended, the account is disabled all the
+   * same, and the call fails.
+   *
+   * @throws NoSuchAccountError (404), NameError (400)
+   */
   async disable (name: string): Promise<void> {
-    await this.#update(name, { disabled: true })
+    await this.#update(name, { disabled: true }, { isUrgent: true })
   }
 
   /** Allows logins to the account again and ends all its sessions. @throws NoSuchAccountError (404), NameError (400) */
@@ -209,12 +214,16 @@ export class Accounts {
     return account
   }
 
-  /** Changes an account, and ends its sessions. */
-  async #update (name: string, changes: Partial<Account>): Promise<void> {
+  /** Changes an account, and ends its sessions. @param isUrgent whether the change is made even if a session cannot be ended */
+  async #update (name: string, changes: Partial<Account>, { isUrgent = false } = {}): Promise<void> {
     const account = await this.#read(name)
-    // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
-    // The call after the change fails as well if a session cannot be ended; the change must not wait for that.
-    await this.endSessions(account.name).catch(() => {})
+    try {
+      // Also before: a process that is killed after the change must not leave the sessions of a thief alive.
+      await this.endSessions(account.name)
+    } catch (error) {
+      // The call after the change fails as well, unless the store works again by then.
+      if (!isUrgent) throw error
+    }
     await this.#options.accounts.update(accountKey(account.name), changes)
     await this.endSessions(account.name)
   }
