@@ -12,6 +12,10 @@ const page = pageAt('docs/other-plugins.md')
 const [example = ''] = blocksOf(page, 'ts')
 const [secureSession = ''] = blocksOf(page, 'text')
 
+const move = pageAt('docs/from-secure-session.md')
+const [oldSession = ''] = blocksOf(move, 'ts')
+const [hook = ''] = blocksOf(move, 'js')
+
 const START = `import Fastify from 'fastify'
 import hatcheck, { type User } from 'hatcheck'
 const app = Fastify()
@@ -86,6 +90,16 @@ app.get('/', { onRequest: app.requireLogin }, async (request): Promise<User | nu
   await request.logout()
   return request.user
 })
+`
+  },
+  'the move from @fastify/secure-session': {
+    'move.ts': `${START}${oldSession}
+declare module 'fastify' {
+  interface Session { cart?: string[] }
+}
+const oldOptions = { key: Buffer.alloc(32) }
+${hook.replaceAll('process.env.SECRET_KEY', "process.env['SECRET_KEY']")}
+app.get('/', async ({ session }) => session.cart?.length)
 `
   },
   'a name that hatcheck does not have': {
