@@ -256,7 +256,8 @@ test('a visitor\'s browser is redirected to the login page and back, if a truste
     'a script that says so': { headers: { ...navigation, 'x-requested-with': 'XMLHttpRequest' } },
     'a script that fetches a page': { headers: { ...navigation, 'sec-fetch-mode': 'cors' } },
     'a form': { headers: { ...navigation, 'x-forwarded-method': 'POST' } },
-    'a preflight': { headers: { ...navigation, 'x-forwarded-method': 'OPTIONS' } }
+    'a preflight': { headers: { ...navigation, 'x-forwarded-method': 'OPTIONS' } },
+    'the login page itself, which would lead to itself again and again': { headers: { ...navigation, 'x-forwarded-uri': '/login?next=%2Freports' } }
   }
   for (const [who, options] of Object.entries(others)) {
     const { statusCode, headers } = await ask(fastify, { ...asProxy, ...options })
@@ -279,7 +280,7 @@ test('an invalid address from a proxy leads to the start page, and never elsewhe
     t.equal(headers.location, '/login?next=%2F', uri)
   }
   // Node reads the bytes of a header as Latin-1; those of an address are mostly UTF-8.
-  const kept = { '/a/../b': '/b', '/%2e%2e/b': '/b', '/a;x?b#c': '/a;x?b#c', '/a//b': '/a//b', '/a%00b': '/a%00b', '/login': '/login', '/caf\xc3\xa9': '/caf%C3%A9', '/caf\xe9': '/caf%C3%A9' }
+  const kept = { '/a/../b': '/b', '/%2e%2e/b': '/b', '/a;x?b#c': '/a;x?b#c', '/a//b': '/a//b', '/a%00b': '/a%00b', '/logout': '/logout', '/caf\xc3\xa9': '/caf%C3%A9', '/caf\xe9': '/caf%C3%A9' }
   for (const [uri, next] of Object.entries(kept)) {
     const { headers } = await ask(fastify, { remoteAddress: PROXY, headers: { ...navigation, 'x-forwarded-uri': uri } })
     t.equal(headers.location, `/login?next=${encodeURIComponent(next)}`, uri)

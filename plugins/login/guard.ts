@@ -59,10 +59,7 @@ export function createGuard (fastify: FastifyInstance, loginPathTo: (value: unkn
   function loginPageFor (request: FastifyRequest): string | null {
     if ((request as Refused)[kRefused] !== true) return null
     // The address as the browser has it: `rewriteUrl`, or a server around Fastify, may have changed `request.url`.
-    const { method, originalUrl } = request
-    // A guard around the login page itself would lead the browser there again and again.
-    if (originalUrl.split('?', 1)[0] === config.loginPage) return null
-    return method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(originalUrl) : null
+    return request.method === 'GET' && wants(request, 'json') === 'page' ? loginPathTo(request.originalUrl) : null
   }
 
   /** @throws LoginRequiredError if the visitor is not logged in. */

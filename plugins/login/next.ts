@@ -44,9 +44,13 @@ export function createNext ({ loginPage, afterLogin, isAllowedOrigin }: Pick<Con
     return nextOf(fieldOf(body, 'next') ?? fieldOf(query, 'next'))
   }
 
-  /** Returns the login page, which leads on to {@link nextOf} of the value; null without one. */
+  /**
+   * Returns the login page, which leads on to {@link nextOf} of the value. Returns null without a login page, and for the login
+   * page itself: if it needs a login by mistake, it would lead to itself again and again.
+   */
   function loginPathTo (value: unknown): string | null {
-    return loginPage === null ? null : `${loginPage}?next=${inQuery(nextOf(value)) ?? encodeURIComponent(afterLogin)}`
+    if (loginPage === null || (typeof value === 'string' && value.split('?', 1)[0] === loginPage)) return null
+    return `${loginPage}?next=${inQuery(nextOf(value)) ?? encodeURIComponent(afterLogin)}`
   }
 
   function addressOf (value: string): string | null {
