@@ -319,6 +319,13 @@ test('a login page that is guarded by mistake is a 401, and does not lead to its
   t.equal((await app.inject({ url: '/enter/help', headers: AS_BROWSER })).headers.location, '/enter?next=%2Fenter%2Fhelp')
 })
 
+test('without a login page, no page of hatcheck links to one', async (t) => {
+  const app = await buildHost(t, { routes: ['sessions'], authenticate: (name) => ({ name }) })
+  const { statusCode, body } = await app.inject({ url: '/sessions', headers: AS_BROWSER })
+  t.equal(statusCode, 401)
+  t.notMatch(body, 'Log in your account here')
+})
+
 test('with loginPath, hatcheck serves no login page', async (t) => {
   const app = await buildHost(t, { routes: true, loginPath: '/sign-in', prefix: '/auth', authenticate: (name) => ({ name }) })
   t.equal((await app.inject('/auth/login')).statusCode, 404)

@@ -75,7 +75,7 @@ export class CookieJar {
 
   #expiryOf (attributes: ReadonlyMap<string, string>): number {
     const maxAge = attributes.get('max-age')
-    if (maxAge !== undefined && /^-?\d+$/.test(maxAge)) return Number(maxAge) <= 0 ? -Infinity : this.#now() + Number(maxAge) * 1000
+    if (maxAge !== undefined && /^-?\d+$/.test(maxAge)) return this.#now() + Number(maxAge) * 1000
     const expires = Date.parse(attributes.get('expires') ?? '')
     return Number.isNaN(expires) ? Infinity : expires
   }
