@@ -525,5 +525,6 @@ test('schemaFrom takes the errors of TypeBox and of Ajv', (t) => {
   t.strictSame(issuesOf(null), {})
   t.strictSame(issuesOf([]), {})
   t.strictSame(issuesOf([{ path: '/a~1b/0', message: 'no' }, { instancePath: '' }]), { issues: [{ message: 'no', path: ['a/b', '0'] }, { message: 'does not fit', path: [] }] })
+  t.strictSame(issuesOf([{ instancePath: '/a~01/b', message: 'no' }]), { issues: [{ message: 'no', path: ['a~1', 'b'] }] })
   t.end()
 })

@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import hatcheck from '../app.js'
+import hatcheck, { schemaFrom } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
 import { hatcheckSession } from '../plugins/session/standalone.js'
 import { CookieJar } from '../plugins/testing/cookie-jar.js'
@@ -108,6 +108,8 @@ test('an edit has the rules of a handler, and writes the changed keys only', asy
     session.cart = ['apple']
   }))
   t.strictSame(await harry.session(), { n: 2, cart: ['apple'] })
+  await harry.edit((session) => { Object.assign(session, { cart: undefined }) })
+  t.strictSame(await harry.session(), { n: 2 })
   await t.rejects(harry.edit(editing(async (session) => {
     await app.sessions.revokeUser('Harry')
     session.n = 3
@@ -116,10 +118,28 @@ test('an edit has the rules of a handler, and writes the changed keys only', asy
   await t.rejects(visitor(strict).edit(editing((session) => { session.n = 1 })), { code: 'HATCHECK_ANONYMOUS_SESSION' })
 })
 
+test('an edit sets what fits sessionSchema', async (t) => {
+  const sessionSchema = schemaFrom((value) => {
+    const { cart, n } = value as Values
+    return [
+      ...n === undefined || typeof n === 'number' ? [] : [{ path: '/n', message: 'not a number' }],
+      ...cart !== undefined && n === 2 ? [{ path: '/cart', message: 'not with 2' }] : []
+    ]
+  })
+  const harry = await visitor(await start(t, { sessionSchema })).login('Harry')
+  await t.rejects(harry.edit((session) => { Object.assign(session, { n: 'two' }) }), { code: 'HATCHECK_SESSION_VALUE', message: /not a number/ })
+  await harry.edit(editing((session) => { session.n = 2 }))
+  await t.rejects(harry.edit(editing((session) => { session.cart = [] })), { code: 'HATCHECK_SESSION_VALUE', message: /not with 2/ })
+  await harry.edit(editing((session) => { Object.assign(session, { n: 1, cart: [] }) }))
+  await harry.edit(editing((session) => { session.n = 2 }))
+  t.strictSame(await harry.session(), { n: 2 }, 'as in a handler, only the changed values are checked')
+})
+
 test('a visitor keeps the cookies that handlers set, as a browser does', async (t) => {
   const app = await start(t)
   answersMayShowSecrets(app, 'the routes show the cookies')
   app.get('/cookies', async ({ headers }) => headers.cookie ?? '')
+  app.get('//cookies', async ({ headers }) => headers.cookie ?? '')
   app.get('/shop/cookies', async ({ headers }) => headers.cookie ?? '')
   app.get('/give/*', async (request, reply) => {
     const { line = [] } = request.query as { line?: string | string[] }
@@ -141,6 +161,7 @@ test('a visitor keeps the cookies that handlers set, as a browser does', async (
   t.equal((await harry.inject('http://other.example/cookies')).body, '')
   t.equal((await harry.inject({ url: { pathname: '/cookies', hostname: 'other.example', protocol: 'http:' } })).body, '')
   t.equal((await harry.inject({ path: '/cookies' })).body, session)
+  t.equal((await harry.inject('//cookies')).body, session, 'a path, and no other host')
   await harry.inject({ method: 'POST', url: '/logout' })
   t.equal(harry.cookieHeader(), '')
   t.equal(await harry.isLoggedIn(), false)
@@ -160,6 +181,7 @@ test('cookies are taken and sent by the rules of browsers', async (t) => {
     ['a=1', HTTP, 'http://www.example.com/a/c/d', 'a=1'],
     ['a=1', HTTP, 'http://www.example.com/', ''],
     ['a=1', HTTP, 'http://www.example.com/ab', ''],
+    ['a=1; Path = / ; Secure', HTTPS, 'https://www.example.com/', 'a=1'],
     ['a=1; path=x', HTTP, 'http://www.example.com/a', 'a=1'],
     ['a=1; Path=/', HTTP, 'http://www.example.com:3000/', 'a=1'],
     ['a=1; Path=/', HTTP, 'http://example.com/', ''],
@@ -187,12 +209,14 @@ test('cookies are taken and sent by the rules of browsers', async (t) => {
     ['a=%20"b=c"; HttpOnly; SameSite=Lax', HTTP, HTTP, 'a=%20"b=c"'],
     ['a=', HTTP, HTTP, 'a='],
     ['=a', HTTP, HTTP, ''],
-    ['a', HTTP, HTTP, ''],
+    ['ab', HTTP, HTTP, ''],
     ['', HTTP, HTTP, '']
   ] as const) t.equal(sent([[line, from]], to), expected, `${line} of ${from} for ${to}`)
   t.equal(sent([['a=1; Path=/', HTTP], ['b=2; Path=/', HTTP], ['c=3; Path=/a', HTTP], ['a=4; Path=/', HTTP]], HTTP), 'c=3; a=4; b=2', 'longer paths first, then the older cookie')
   t.equal(sent([['a=1; Path=/', HTTP], ['a=; Path=/; Max-Age=0', HTTP]], HTTP), '')
   t.equal(sent([['a=1; Path=/', HTTP], ['a=; Path=/a; Max-Age=0', HTTP]], HTTP), 'a=1')
+  t.equal(sent([['a=1; Path=/', HTTP], ['a=2; Path=/; Domain=example.com', HTTP]], HTTP), 'a=1; a=2')
+  t.equal(sent([['a=1; Path=/', HTTP], ['a=2; Path=/; Domain=www.example.com', HTTP]], HTTP), 'a=1; a=2', 'a cookie with a domain does not replace that of the host')
   const jar = new CookieJar(() => time)
   jar.take('a=1; Max-Age=10', new URL(HTTP))
   time += 9_999
@@ -264,6 +288,9 @@ test('a visitor waits until the application is ready, and needs hatcheck in it',
   for (const other of [Promise.resolve(app), { getHttpAdapter () {} }, undefined, null]) {
     t.throws(() => visitor(other as unknown as FastifyInstance), { code: 'HATCHECK_TESTING', message: /needs a Fastify instance/ })
   }
+  const other = Fastify()
+  other.decorate('sessions', {} as never)
+  await t.rejects(visitor(other).login('Harry'), { code: 'HATCHECK_TESTING' }, 'the sessions are those of another plugin')
   for (const origin of ['', 'shop.example', 'ftp://shop.example']) t.throws(() => visitor(app, { origin }), { code: 'HATCHECK_TESTING' })
   await t.rejects(harry.login(''), { code: 'HATCHECK_USER_NAME', message: /^visitor\.login/ })
 })

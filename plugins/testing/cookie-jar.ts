@@ -30,7 +30,7 @@ export class CookieJar {
   take (line: string, from: URL): boolean {
     const cookie = this.#parse(line, from)
     if (cookie === null || !isAllowed(cookie, from)) return false
-    const key = [cookie.domain, cookie.path, cookie.name].join(';')
+    const key = [cookie.isHostOnly, cookie.domain, cookie.path, cookie.name].join(';')
     if (cookie.expiresAt <= this.#now()) this.#cookies.delete(key)
     else this.#cookies.set(key, cookie)
     return true

@@ -94,10 +94,10 @@ export class Visitor<Values = Data> {
     const response = await this.#app.inject({
       ...options,
       headers: {
-        host: options.authority ?? url.host,
+        host: url.host,
         ...url.protocol === 'https:' && { 'x-forwarded-proto': 'https' },
         ...cookie !== '' && { cookie },
-        ...lowerCased(options.headers)
+        ...options.headers
       }
     })
     for (const line of [response.headers['set-cookie'] ?? []].flat()) jar.take(String(line), url)
