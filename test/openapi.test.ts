@@ -26,6 +26,7 @@ interface Operation {
 interface Document {
   openapi: string
   info: { version: string }
+  security: unknown
   tags: Array<{ name: string }>
   paths: Record<string, Record<string, Operation>>
   components: { schemas: object, responses: object }
@@ -70,7 +71,8 @@ test('the service describes itself in OpenAPI 3.1', async (t) => {
   t.equal(document.openapi, '3.1.0')
   t.equal(document.info.version, JSON.parse(pageAt('package.json')).version)
   t.strictSame(operationsOf(document), Object.fromEntries(Object.entries(OPERATIONS).map(([what, id]) => [what, id.replace(' *', '')])))
-  t.notMatch(response.body, /Default Response|def-\d/)
+  t.strictSame(document.security, [{}, { session: [] }], 'no operation needs a session, unless it says so')
+  t.notMatch(response.body, /Default Response|def-\d|%[sd]/)
   t.match((await fastify.inject({ url: '/openapi.json', headers: { host: 'hatcheck.example' } })).json(), { code: 'HATCHECK_DEMO_MODE' })
 })
 

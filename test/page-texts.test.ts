@@ -144,6 +144,11 @@ test('messages are translated with their values, and others are left alone', (t)
     /verwerfen\. Verwenden Sie https, .* SESSION_COOKIE_SECURE=false\.$/)
   t.equal(message('The field $& must be text, and must appear once.'), 'Das Feld $& muss Text sein und genau einmal vorkommen.')
   for (const other of ['', 'Your account expired.', '5 apples', 'constructor', '__proto__', '{name}', 'x'.repeat(100_000)]) t.equal(message(other), other)
+  for (const [tag, file] of files) {
+    const translated = createLanguage(tag, file)
+    const filled = (text: string): string => text.replace(/\{(\w+)\}/g, '<$1>')
+    for (const [english, translation] of Object.entries(file.messages)) t.equal(translated.message(filled(english)), filled(translation), tag)
+  }
   t.equal(String(phrase('{name} Your account is logged in.', { name: '<{name}>' })), '&#60;{name}&#62;, Sie sind angemeldet.')
   t.equal(String(text('Log in')), 'Anmelden')
   t.equal(String(text('constructor')), 'constructor')

@@ -349,7 +349,9 @@ test('HEAD and OPTIONS do not change a login, on any route', async (t) => {
 test('a browser shows one notice after a login and one after a logout', async (t) => {
   const fastify = await build(t)
   const browser = new Client(fastify)
-  await browser.post('/login', { client_name: 'Harry', password: '12345678' }, asBrowser)
+  const login = await browser.post('/login', { client_name: 'Harry', password: '12345678' }, asBrowser)
+  const notice = [login.headers['set-cookie']].flat().find((line) => line?.startsWith('hatcheck-notice='))
+  for (const attribute of ['HttpOnly', 'SameSite=Lax']) t.match(notice, `; ${attribute}`)
   await fastify.inject({ method: 'HEAD', url: '/', headers: { ...asBrowser, cookie: browser.cookieHeader } })
   t.match((await browser.get('/', asBrowser)).body, '<p id="notice" class="notice good" role="status">You are logged in.</p>')
   t.notMatch((await browser.get('/', asBrowser)).body, 'You are logged in.')

@@ -40,7 +40,7 @@ export function createDocument (config: Config, useSchemas: (scope: FastifyInsta
 
   /** Notes a route: an onRoute hook. */
   function noteRoute ({ method, url, schema }: Described): void {
-    if (method !== 'HEAD' && schema !== undefined && schema.hide !== true) routes.push({ method, url, schema })
+    if (schema !== undefined && schema.hide !== true) routes.push({ method, url, schema })
   }
 
   /** Returns the OpenAPI document of the service as JSON. */
@@ -81,8 +81,6 @@ function swaggerOptions ({ sessionCookieName = '__Host-hatcheck' }: Config): Fas
         }
       }
     },
-    // Routes without a tag, such as the metrics, are not public.
-    hideUntagged: true,
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (schema, _base, _fragment, i) => typeof schema['$id'] === 'string' ? schema['$id'] : `def-${i}` },
     transformObject: (made) => finish((made as { openapiObject: unknown }).openapiObject as Document)
