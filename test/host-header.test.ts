@@ -37,6 +37,7 @@ test('a request whose Host header is ambiguous or invalid is refused at every ad
       const { answers: [withoutHost] } = await get('/login', [], version)
       t.equal(withoutHost?.status === 400, version !== '1.0', `${mode}, HTTP/${version}: ${withoutHost?.status} without a host`)
     }
+    t.match(await exchange(port, 'GET /login HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n'), { answers: [{ status: mode === 'demo' ? 403 : 200 }] }, `${mode}: the empty host`)
     for (const [target, host] of [['/login', 'localhost:65535'], ['/login', '[::1]'], ['http://localhost/login', 'LOCALHOST']] as const) {
       t.match(await exchange(port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`), { answers: [{ status: 200 }] }, `${mode}: ${target} for ${host}`)
     }

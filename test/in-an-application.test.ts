@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { createGunzip, gzipSync } from 'node:zlib'
 import { test, type Test } from 'tap'
 import { LoginRequiredError, hatcheck, requireLogin, type Authenticate, type HatcheckOptions } from '../app.js'
 import type { GivenOptions } from '../plugins/config/options.js'
@@ -614,4 +615,17 @@ test('two registrations of hatcheck in one scope reject', async (t) => {
   t.teardown(() => app.close())
   await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:' })
   await t.rejects(async () => { await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:' }) }, { code: /^(?:HATCHECK_|FST_ERR_)/ })
+})
+
+test('in an application, a plugin may decode the body of a login', async (t) => {
+  const app = newFastify(t)
+  app.addHook('preParsing', async ({ headers }, _reply, payload) => {
+    if (headers['content-encoding'] !== 'gzip') return payload
+    delete headers['content-length']
+    return payload.pipe(createGunzip())
+  })
+  await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: ['login'], authenticate: (name) => ({ name }) })
+  const payload = gzipSync('client_name=Harry&password=12345678')
+  const { statusCode } = await app.inject({ method: 'POST', url: '/login', payload, headers: { 'content-type': 'application/x-www-form-urlencoded', 'content-encoding': 'gzip' } })
+  t.equal(statusCode, 303)
 })

@@ -85,7 +85,7 @@ test('an invalid request is refused with the matching status', curl, async (t) =
   t.match(await (await harry.send(`${url}/`)).body, 'Harry Your account is logged in.', 'and Harry is still logged in')
 })
 
-test('an address that cannot be decoded gets an ordinary error', curl, async (t) => {
+test('an address that cannot be decoded, or has too long a part, gets an ordinary error', curl, async (t) => {
   const folder = t.testdir()
   const { url } = await start(t, folder)
   const caller = new Curl(folder, 'caller.jar')
@@ -97,6 +97,8 @@ test('an address that cannot be decoded gets an ordinary error', curl, async (t)
     t.match(page.headers['content-type'], /^text\/html/)
     t.notMatch(page.body, '<script>')
   }
+  const { status, body } = await caller.send(`${url}/session/${'x'.repeat(101)}?query`)
+  t.match([status, JSON.parse(body)], [414, { detail: 'A part of this address is longer than 100 characters.' }])
 })
 
 test('a body of 2 MiB is refused with 413', curl, async (t) => {

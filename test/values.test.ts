@@ -237,6 +237,7 @@ test('only valid JSON is accepted as a value', async (t) => {
       const refused = await caller.send({ method: 'PUT', url: '/session/cart', headers: { accept, ...headers }, ...payload !== undefined && { payload } })
       t.equal(refused.statusCode, status, `${JSON.stringify(headers)} ${payload}`)
       t.match(refused.headers['content-type'], accept === 'text/html' ? 'text/html' : 'application/problem+json')
+      if (status === 415) t.equal(refused.headers['accept'], 'application/json')
     }
   }
   const deep = await caller.putText('deep', '['.repeat(8_000) + ']'.repeat(8_000))

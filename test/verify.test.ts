@@ -229,6 +229,9 @@ test('admitted users and visitors are not logged, and an invalid query is logged
   for (let times = 0; times < 3; times++) t.equal((await ask(fastify, { headers: { cookie } })).statusCode, 503)
   t.match(lines, [{ level: 50, err: { code: 'HATCHECK_STORE_UNAVAILABLE' } }])
   t.equal(lines.length, 1, 'once')
+  lines.length = 0
+  t.equal((await ask(fastify, { headers: { cookie, host: 'a b' } })).statusCode, 400)
+  t.match(lines, [{ level: 40, user: null, err: { code: 'HATCHECK_HOST' } }], 'nobody knows the user')
 })
 
 test('a visitor\'s browser is redirected to the login page and back, if a trusted proxy sends the address', async (t) => {
