@@ -629,3 +629,19 @@ test('in an application, a plugin may decode the body of a login', async (t) => 
   const { statusCode } = await app.inject({ method: 'POST', url: '/login', payload, headers: { 'content-type': 'application/x-www-form-urlencoded', 'content-encoding': 'gzip' } })
   t.equal(statusCode, 303)
 })
+
+test('a parser of the application reads no body of a login', async (t) => {
+  const app = newFastify(t)
+  let parsed = 0
+  app.addContentTypeParser('*', async () => { parsed++ })
+  await app.register(hatcheck, { secretKey: testKey, sessionStore: 'memory:', routes: ['login'], authenticate: (name) => ({ name }) })
+  t.equal((await app.inject({ method: 'POST', url: '/login', payload: 'a file', headers: { 'content-type': 'multipart/form-data' } })).statusCode, 415)
+  t.equal(parsed, 0)
+})
+
+test('forwarding headers of a proxy that Fastify does not trust are logged with what to do', async (t) => {
+  const lines: string[] = []
+  const app = await buildHost(t, { routes: true }, logInto(lines, 'warn'))
+  await app.inject({ url: '/login', headers: { 'x-forwarded-for': '192.0.2.1' } })
+  t.match(lines.join('\n'), /sends X-Forwarded-For and is not trusted, .* name it in trustProxy of Fastify\./)
+})

@@ -22,7 +22,7 @@ interface Outage {
 const STORE = 'HATCHECK_STORE_UNAVAILABLE'
 /** Errors with the same cause. */
 const SAME: Record<string, string> = { HATCHECK_LOGOUT_UNCONFIRMED: STORE }
-/** Not failures: the log has said already that the service stops or refuses load. */
+/** Not failures: the service stops, which the log has said, or refuses load, which a metric counts. */
 const INTENDED = new Set(['HATCHECK_STOPPING', 'HATCHECK_OVERLOADED'])
 
 /**
