@@ -212,6 +212,7 @@ test('refuseCrossOrigin keeps other sites out of forms and sockets', async (t) =
   const app = await buildHost(t, { allowedOrigins: ['https://app.example.com'] }, logEach('info', write))
   app.post('/form', { onRequest: refuseCrossOrigin }, async () => 'done')
   app.get('/socket', { onRequest: refuseCrossOrigin }, async () => 'open')
+  app.options('/form', { onRequest: refuseCrossOrigin }, async () => 'asked')
   const host = { host: 'shop.example.com' }
   const upgrade = { connection: 'Upgrade', upgrade: 'WebSocket' }
   const cases: Array<[headers: Record<string, string>, may: boolean]> = [
@@ -233,6 +234,7 @@ test('refuseCrossOrigin keeps other sites out of forms and sockets', async (t) =
       t.strictSame(events.splice(0), may ? [] : ['malicious_cors cross_origin'])
     }
     t.equal((await app.inject({ url: '/socket', headers: { ...host, ...headers } })).statusCode, 200, 'a link changes nothing')
+    t.equal((await app.inject({ method: 'OPTIONS', url: '/form', headers: { ...host, ...headers } })).statusCode, 200, 'a preflight changes nothing')
   }
 })
 

@@ -59,3 +59,10 @@ test('beyond loopback the cookie is Secure, and a login over http is refused wit
   const insecure = new Client(await buildFrom(t, { HOST: '0.0.0.0', SECRET_KEY: testKey, SIGNUP: 'open', SESSION_COOKIE_SECURE: 'false' }))
   t.match(sessionCookieOf(await insecure.login('Harry', 'correct horse battery')), /^hatcheck=\S+; Path=\/; HttpOnly; SameSite=Lax$/i)
 })
+
+test('the pages say that demo mode is on, and no others do', async (t) => {
+  for (const [mode, says] of [['demo', true], ['service', false]] as const) {
+    const { body } = await (await build(t, { mode })).inject('/login')
+    t.equal(body.includes('Demo mode: logging in with a new name creates the account.'), says, mode)
+  }
+})
