@@ -102,14 +102,15 @@ test('the service and doctor warn of keys that others can read, and of settings 
   // Every user can reach the folders above, wherever the project is.
   const folder = fastFolder(t)
   chmodSync(folder, 0o755)
-  for (const path of ['deep/own', 'deep/keys', 'deep/stores']) mkdirSync(join(folder, path), { recursive: true })
+  for (const path of ['deep/own', 'deep/keys', 'deep/stores', 'deep/linked']) mkdirSync(join(folder, path), { recursive: true })
   const own = join(folder, 'deep/own')
   const env = { SECRET_KEY_FILE: '../keys/key', SESSION_STORE_FILE: '../stores/url', SIGNUP: 'open' }
   const [key, url, dotEnv] = [join(folder, 'deep/keys/key'), join(folder, 'deep/stores/url'), join(own, '.env')]
   writeFileSync(key, testKey.split('').reverse().join(''), { mode: 0o640 })
+  symlinkSync('../linked/url', url)
   writeFileSync(url, 'lmdb:../stores/lmdb', { mode: 0o644 })
   writeFileSync(dotEnv, '# SECRET_KEY=\nSECRET_KEY_FILE=../keys/key\n', { mode: 0o644 })
-  for (const path of ['deep', 'deep/own', 'deep/keys', 'deep/stores']) chmodSync(join(folder, path), 0o755)
+  for (const path of ['deep', 'deep/own', 'deep/keys', 'deep/stores', 'deep/linked']) chmodSync(join(folder, path), 0o755)
   const service = await startService(t, own, env)
   t.notMatch(service.output(), 'log in as any user', 'a key for the group is what the examples have')
   const doctor = async (): Promise<string[]> => (await hatcheckProcess(own, ['doctor'], { env })).stdout.split('\n').filter((line) => line.includes('any user'))
@@ -124,6 +125,7 @@ test('the service and doctor warn of keys that others can read, and of settings 
     [join(folder, 'deep/keys'), 0o777, [written(join(folder, 'deep/keys'))]],
     [join(folder, 'deep/keys'), 0o1777, []],
     [join(folder, 'deep/stores'), 0o757, [written(join(folder, 'deep/stores'))]],
+    [join(folder, 'deep/linked'), 0o777, [written(join(folder, 'deep/linked'))]],
     [own, 0o777, [written(own)]],
     [own, 0o775, []]
   ]
@@ -143,6 +145,30 @@ test('the service and doctor warn of keys that others can read, and of settings 
   for (const line of warnings) t.match(output(), JSON.stringify(line).slice(1, -1))
   chmodSync(join(folder, 'deep'), 0o750)
   t.strictSame(await doctor(), [written(join(folder, 'deep/stores'))], 'a closed folder above keeps readers out')
+})
+
+test('every command warns of a password of the store that every user can read', async (t) => {
+  const folder = fastFolder(t)
+  chmodSync(folder, 0o755)
+  const [file, dotEnv] = [join(folder, 'url'), join(folder, '.env')]
+  const warnings = async (): Promise<string[]> => {
+    const { stderr } = await hatcheckProcess(folder, ['user', 'list'], { env: closed })
+    return stderr.split('\n').filter((line) => line.includes('can be read by every user of this machine')).map((line) => line.split(' ')[1] ?? '')
+  }
+  const settings: Array<[url: string, dotEnv: string, expected: string[]]> = [
+    ['redis://hatcheck:password@127.0.0.1:1', 'SESSION_STORE_FILE=url', [file]],
+    ['cookie:rediss+cluster://hatcheck:password@127.0.0.1:1', 'SESSION_STORE_FILE=url', [file]],
+    ['redis://127.0.0.1:1', '# redis://hatcheck:password@127.0.0.1:1\nSESSION_STORE_FILE=url', []],
+    ['redis://hatcheck:password@127.0.0.1:1', 'export SESSION_STORE="redis+unix://hatcheck:password@/no/socket"', [dotEnv]]
+  ]
+  for (const [url, text, expected] of settings) {
+    writeFileSync(file, url, { mode: 0o644 })
+    writeFileSync(dotEnv, `${text}\n`, { mode: 0o644 })
+    t.strictSame(await warnings(), expected, `${url} ${text}`)
+    for (const path of [file, dotEnv]) chmodSync(path, 0o640)
+    t.strictSame(await warnings(), [])
+    for (const path of [file, dotEnv]) rmSync(path)
+  }
 })
 
 test('doctor reports a key with which the service could not start', async (t) => {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { DOT_ENV } from '../config/dot-env.js'
 import type { Config } from '../config/resolve.js'
@@ -12,19 +12,30 @@ export function warnOfRights (config: Config, log: StorageLog): void {
 
 /**
  * Tells of each file and folder of hatcheck that anybody but the user of this process and root can write, or replace in its
- * folder; and of each file with a secret key that every user can read. Each text says what to do.
+ * folder; and of each file with a secret key, or the password of the store, that every user can read. Each text says what to do.
  */
 export function faultsOfRights (config: Config): string[] {
   const givenKeyFile = keyFileOf(config)
   const keyFile = givenKeyFile === undefined ? undefined : resolve(givenKeyFile)
   const settings = config.mode === 'plugin' ? [] : settingsFiles(config)
   const files = [...kept(config, keyFile), ...settings].filter((path) => existsSync(path))
-  const folders = new Set(files.map((path) => dirname(path)).filter((folder) => !files.includes(folder)))
+  // A link can be replaced, and so can what it leads to.
+  const folders = new Set(files.flatMap((path) => [dirname(path), dirname(targetOf(path))]).filter((folder) => !files.includes(folder)))
   return [
     ...files.map((file) => faultOfWriting(file)),
     ...[...folders].map((folder) => faultOfWriting(folder, replacersIn(folder))),
-    ...files.filter((path) => path === keyFile || (settings.includes(path) && hasKey(path))).map(faultOfReading)
+    ...files.filter((path) => path === keyFile || (settings.includes(path) && hasSecret(path))).map(faultOfReading)
   ].filter((fault) => fault !== null)
+}
+
+/** Returns the path of what a link leads to, or the given path if it is no link. */
+function targetOf (path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    // What is open under /dev/fd may have no name any more.
+    return path
+  }
 }
 
 /** Returns the paths of the files and folders that hatcheck keeps, whether they exist or not. */
@@ -69,14 +80,22 @@ function replacersIn (folder: string): number {
   return uid === gid ? 0o002 : 0o022
 }
 
-function hasKey (file: string): boolean {
+/** The line of a setting with a key, and one with the URL of a store that has a password: whoever can write the store is any user. */
+const SECRET_LINES = [
+  /^\s*(?:export\s+)?SECRET_KEY(?:_FALLBACKS)?\s*=/m,
+  /^\s*(?:(?:export\s+)?SESSION_STORE\s*=\s*["']?)?(?:cookie:|flask:)?rediss?(?:\+\w+)?:\/\/.*@/m
+]
+
+function hasSecret (file: string): boolean {
   // A pipe can be read only once.
-  return statSync(file).isFile() && /^\s*(?:export\s+)?SECRET_KEY(?:_FALLBACKS)?\s*=/m.test(readFileSync(file, 'utf8'))
+  if (!statSync(file).isFile()) return false
+  const text = readFileSync(file, 'utf8')
+  return SECRET_LINES.some((line) => line.test(text))
 }
 
 /** Tells of a file that every user can read, and what to do. Returns null if a folder on the way to it is closed. */
 function faultOfReading (file: string): string | null {
-  const isOpen = (statSync(file).mode & 0o004) !== 0 && foldersOf(file).every((folder) => (statSync(folder).mode & 0o001) !== 0)
+  const isOpen = (statSync(file).mode & 0o004) !== 0 && foldersOf(targetOf(file)).every((folder) => (statSync(folder).mode & 0o001) !== 0)
   return isOpen ? `${file} can be read by every user of this machine, who could then log in as any user. Run "chmod o-r ${file}".` : null
 }
 
