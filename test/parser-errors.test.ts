@@ -43,6 +43,23 @@ for (const [what, head, status, code, detail = /./] of [
   })
 }
 
+test('requests are read strictly, also if Node is told to read them leniently', async (t) => {
+  const { url, output } = await startService(t, t.testdir(), { SESSION_STORE: 'memory:', METRICS_PORT: '0', NODE_OPTIONS: '--insecure-http-parser' })
+  await until('it has started', () => output().includes('metrics at'))
+  const [, metrics = ''] = /metrics at (http:[^"]+)/.exec(output()) ?? []
+  for (const address of [url, metrics]) {
+    for (const [what, text] of [
+      ['lines that end without CR', 'GET /metrics HTTP/1.1\nHost: localhost\n\n'],
+      ['a NUL in a header', 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nA: a\0b\r\n\r\n'],
+      ['a folded header', 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nA: a\r\n b\r\n\r\n'],
+      ['an unknown version', 'GET /metrics HTTP/1.2\r\nHost: localhost\r\n\r\n']
+    ] as const) {
+      const { answers } = await exchange(Number(new URL(address).port), text)
+      t.strictSame(statusesOf(answers), [400], `${address}: ${what}`)
+    }
+  }
+})
+
 test('no log line has a byte of a request that cannot be read', async (t) => {
   const service = await startService(t, t.testdir(), { SESSION_STORE: 'memory:' })
   const secret = 'a cookie or a long password'

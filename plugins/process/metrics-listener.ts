@@ -31,7 +31,7 @@ const MOST_CONNECTIONS = 16
  * @throws ConfigError if it cannot listen there.
  */
 export async function openMetricsListener ({ host, port, text }: MetricsListenerOptions): Promise<MetricsListener> {
-  const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: REQUEST_MS }, (request, response) => {
+  const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: REQUEST_MS, insecureHTTPParser: false }, (request, response) => {
     const [path] = (request.url ?? '').split('?', 1)
     if (path !== '/metrics') answer(response, 404)
     else if (request.method !== 'GET' && request.method !== 'HEAD') answer(response.setHeader('allow', 'GET, HEAD'), 405)

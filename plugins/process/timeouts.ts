@@ -20,6 +20,12 @@ export const TIMEOUTS = {
   connectionTimeout: 30_000,
   /** Between two requests. Proxies close an idle connection after 60 s (nginx, AWS), and must be the first to do so. */
   keepAliveTimeout: 72_000,
-  /** Node checks `requestTimeout` and `headersTimeout` every 2 s instead of every 30 s. */
-  http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false }
+  http: {
+    headersTimeout: 10_000,
+    /** Node checks `requestTimeout` and `headersTimeout` every 2 s instead of every 30 s. */
+    connectionsCheckingInterval: 2_000,
+    requireHostHeader: false,
+    /** Not even with `node --insecure-http-parser`: a proxy and hatcheck must see the same requests. */
+    insecureHTTPParser: false
+  }
 } satisfies FastifyHttpOptions<Server>
