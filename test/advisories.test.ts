@@ -7,11 +7,14 @@ import { test, type Test } from 'tap'
 import { hatcheck } from '../app.js'
 import type { GivenOptions as HatcheckOptions } from '../plugins/config/options.js'
 import { resolveConfig } from '../plugins/config/resolve.js'
+import { idInOldCookie } from '../plugins/session/adoption/old-cookie.js'
+import { createFlaskSigner } from '../plugins/storage/flask/signature.js'
 import type { CompleteSessionStore as SessionStore } from '../plugins/store/traits.js'
+import { newDevice, unverifiedDevice, verifiedDevice } from '../plugins/throttle/device.js'
 import { createTicketSigner, storeKey } from '../plugins/tickets/ticket.js'
 import { Client, logIn, userOf } from './clients/client.js'
 import { RawClient, type RawAnswer } from './clients/raw-client.js'
-import { build, buildHost, needs, testKey } from './helper.js'
+import { build, buildHost, formerKey, needs, testKey } from './helper.js'
 import { startNginx } from './programs/nginx.js'
 import { kinds, openStore } from './stores/watched-store.js'
 import { until } from './time/loop-clock.js'
@@ -206,6 +209,47 @@ test('tower-sessions 0.12.1: a random source that repeats itself gives no visito
     syncBuiltinESMExports()
     t.equal((await sally.login('Sally')).statusCode, 303)
   }
+})
+
+test('cookie-signature, timing: every MAC from a client is compared whole, with that of each key', (t) => {
+  const [former, secret] = [formerKey, testKey].map((key) => Buffer.from(key)) as [Buffer, Buffer]
+  const keys = [secret, former]
+  const signer = createTicketSigner([former])
+  const of = { account: 'harry', version: '1' }
+  const checks: Array<[what: string, signed: string, isValid: (value: string) => boolean]> = [
+    ['a ticket', signer.sign(signer.newId()), (value) => createTicketSigner(keys).verify(value) !== null],
+    ['a device cookie', newDevice(of, START, (text) => signer.macsFor('device', text)), (value) => {
+      const device = unverifiedDevice(value, START)
+      return device !== null && verifiedDevice(device, of, (text) => createTicketSigner(keys).macsFor('device', text)) !== null
+    }],
+    ['a cookie of express-session', `s:an-id.${crypto.createHmac('sha256', former).update('an-id').digest('base64').replaceAll('=', '')}`, (value) => idInOldCookie(value, keys) !== null],
+    ['a cookie of Flask', createFlaskSigner([former]).sign('payload', START / 1_000), (value) => createFlaskSigner(keys).verify(value) !== null]
+  ]
+  const { timingSafeEqual } = crypto
+  const compared: number[] = []
+  crypto.timingSafeEqual = ((a: Buffer, b: Buffer) => {
+    compared.push(b.length)
+    return timingSafeEqual(a, b)
+  }) as typeof timingSafeEqual
+  syncBuiltinESMExports()
+  t.teardown(() => {
+    crypto.timingSafeEqual = timingSafeEqual
+    syncBuiltinESMExports()
+  })
+  for (const [what, signed, isValid] of checks) {
+    const macAt = signed.lastIndexOf('.') + 1
+    const [text, mac] = [signed.slice(0, macAt), signed.slice(macAt)]
+    for (const [value, expected] of [
+      [signed, true],
+      [`${text}${mac.startsWith('A') ? 'B' : 'A'}${mac.slice(1)}`, false],
+      [`${text}${mac.slice(0, -1)}${mac.endsWith('A') ? 'E' : 'A'}`, false]
+    ] as const) {
+      compared.length = 0
+      t.equal(isValid(value), expected, `${what}: ${value}`)
+      t.strictSame(compared, [mac.length, mac.length], 'both keys, all characters')
+    }
+  }
+  t.end()
 })
 
 test('CVE-2025-61928 (better-auth): extra fields in a login do not change who logs in', async (t) => {
