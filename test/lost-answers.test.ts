@@ -28,6 +28,20 @@ test('calls whose answer is lost take places for a time, and not forever', async
   await until('the places are free', async () => await call('read', async () => 1).then(() => true, () => false))
 })
 
+test('by default 10,000 calls wait for an answer, and one more fails at once', async (t) => {
+  const call = boundedCalls()
+  let answer = (): void => {}
+  const answered = new Promise<void>((resolve) => { answer = resolve })
+  const waiting = Array.from({ length: 10_000 }, () => call('read', () => answered))
+  for (const one of waiting) one.catch(() => {})
+  let wasSent = false
+  await t.rejects(call('read', async () => { wasSent = true }), { code: 'HATCHECK_STORE_UNAVAILABLE' })
+  t.notOk(wasSent)
+  answer()
+  await Promise.allSettled(waiting)
+  t.equal(await call('read', async () => 1), 1)
+})
+
 test('an answer that comes after it counted as lost frees no second place', async (t) => {
   const call = boundedCalls({ deadlineMs: 10, mostInFlight: 2, lostMs: 20 })
   let answer = (): void => {}

@@ -362,6 +362,22 @@ test('a session that no cookie can hold is refused, and the browser keeps the on
   t.match((await harry.get('/')).json(), { data: { more: { text: /^(word )+$/ } } })
 })
 
+test('a cookie of up to 4,096 bytes is set, and no longer one', async (t) => {
+  const fastify = await app(t)
+  const lengths: number[] = []
+  let refused = 0
+  for (let length = 3_400; length < 4_100; length += 8) {
+    const answer = await fastify.inject({ method: 'POST', url: '/set/noise', payload: { noise: randomBytes(length).toString('base64').slice(0, length) } })
+    const line = answer.headers['set-cookie']
+    if (line === undefined) refused++
+    else lengths.push(String(line).length)
+  }
+  const longest = Math.max(...lengths)
+  // A cookie of another connection or of a permanent session has longer attributes, for which there is always room.
+  t.ok(longest > 4_096 - 60 && longest <= 4_096, String(longest))
+  t.ok(refused > 0)
+})
+
 test('a cookie whose name and attributes leave no room for a session is refused at the start', async (t) => {
   await t.rejects(app(t, { sessionCookiePath: `/${'a'.repeat(4_000)}` }), { code: 'HATCHECK_CONFIG', message: /^The name, the domain and the path of the session cookie leave -?\d+ of the 4,096 bytes/ })
 })

@@ -1,10 +1,26 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { test } from 'tap'
+import { TIMEOUTS } from '../../plugins/process/timeouts.js'
 import { Client } from '../clients/client.js'
 import { allFrom, openSocket, statusLines } from '../clients/raw-client.js'
+import { pageAt } from '../pages/pages.js'
 import { memoryOf } from '../processes/process-memory.js'
 import { startService } from '../processes/service.js'
+
+test('the limits of a connection are those of the documentation', (t) => {
+  const page = pageAt('docs/production.md').replace(/\s+/g, ' ')
+  const { requestTimeout, connectionTimeout, keepAliveTimeout, http } = TIMEOUTS
+  for (const [sentence, documented] of [
+    [/A request must arrive within (\d+) seconds/, [requestTimeout, http.headersTimeout]],
+    [/a 408, up to (\d+) seconds later/, [http.connectionsCheckingInterval]],
+    [/without any traffic for (\d+) seconds/, [connectionTimeout]],
+    [/waits (\d+) seconds for its next request/, [keepAliveTimeout]]
+  ] as const) {
+    for (const ms of documented) t.equal(Number(sentence.exec(page)?.[1]) * 1_000, ms, sentence.source)
+  }
+  t.end()
+})
 
 test('500 slow connections are closed and delay no other client', { timeout: 60_000 }, async (t) => {
   const service = await startService(t, t.testdir(), { LOG_LEVEL: 'info' })
