@@ -83,7 +83,7 @@ function replacersIn (folder: string): number {
 /** The line of a setting with a key, and one with the URL of a store that has a password: whoever can write the store is any user. */
 const SECRET_LINES = [
   /^\s*(?:export\s+)?SECRET_KEY(?:_FALLBACKS)?\s*=/m,
-  /^\s*(?:(?:export\s+)?SESSION_STORE\s*=\s*["']?)?(?:cookie:|flask:)?rediss?(?:\+\w+)?:\/\/.*@/m
+  /^\s*(?:(?:export\s+)?SESSION_STORE\s*=\s*["']?)?(?:cookie:|flask:)?rediss?(?:\+\w+)?:\/\/[^@/\s]*:\S+@/m
 ]
 
 function hasSecret (file: string): boolean {
