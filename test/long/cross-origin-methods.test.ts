@@ -53,7 +53,7 @@ function verdict (method: string, url: string, body: number, may: boolean, site:
     case 'GET':
       if (url !== '/logout') return [isLogin ? 303 : 200, false]
       // A link on another site sends these headers; a request without them comes from a typed address.
-      return site === undefined || site === 'same-origin' || site === 'none' ? [303, true] : [200, false]
+      return site === 'same-origin' || site === 'none' || (site === undefined && may) ? [303, true] : [200, false]
     case 'POST':
       if (url === '/') return [405, false]
       if (!may) return [403, false]
