@@ -11,6 +11,7 @@ import { keepOnCore } from './cores.js'
 import { environmentOf } from './environment.js'
 import { measureTurn } from './measure-turn.js'
 import { optionsOf } from './options.js'
+import { CONNECTIONS, VISITORS } from './population.js'
 import { ProfileFolder } from './profile/folder.js'
 import { report } from './report.js'
 import { resultsOf, type Round } from './results.js'
@@ -59,9 +60,11 @@ function isPossible (contender: Contender): boolean {
 async function measureGeneration (running: readonly RunningContender[]): Promise<Round[]> {
   if (!await keepOnCore('load', process.pid)) say('the load generator and the servers share their cores: there is no taskset here, or only one core')
   await verify(running)
-  await someAtOnce(running, 4, async (one) => { await one.logVisitorsIn() })
+  const wanted = rows.filter(({ name }) => isRowWanted(name))
+  const visitors = wanted.some(({ senders }) => senders === 'proxy') ? VISITORS : CONNECTIONS
+  await someAtOnce(running, 4, async (one) => { await one.logVisitorsIn(visitors) })
   const rounds: Round[] = Array.from({ length: plan.rounds }, () => ({}))
-  const groups = inGroups(rows.filter(({ name }) => isRowWanted(name)))
+  const groups = inGroups(wanted)
   for (const together of groups) {
     // V8 compiles first what all rows need.
     const times = together === groups[0] ? FIRST_WARM_UPS : 1

@@ -20,7 +20,7 @@ export interface Plan {
   ms: number
 }
 
-const quickPlan: Plan = { generations: 1, warmUp: { requests: 2_000, ms: 150 }, rounds: 2, ms: 80 }
+const quickPlan: Plan = { generations: 1, warmUp: { requests: 3_000, ms: 450 }, rounds: 2, ms: 80 }
 const fullPlan: Plan = { generations: 3, warmUp: { requests: 5_000, ms: 3_000 }, rounds: 7, ms: 250 }
 
 /** Reads the options of `npm run bench`. */

@@ -17,13 +17,13 @@ export class Population {
   #next = 0
   #count = 0
 
-  /** Logs all visitors in. */
-  async logIn (port: number, login: RequestTemplate): Promise<void> {
+  /** Logs this number of visitors in. */
+  async logIn (visitors: number, port: number, login: RequestTemplate): Promise<void> {
     // Without those whose login has failed, when it is tried again.
     this.#loggedIn = this.#loggedIn.filter(({ cookieLine }) => cookieLine !== '')
     const load = await Load.open(port, CONNECTIONS)
     await load.run(login, () => {
-      if (this.#loggedIn.length === VISITORS) return null
+      if (this.#loggedIn.length === visitors) return null
       const visitor = new Visitor()
       this.#loggedIn.push(visitor)
       return { visitor, word: this.#newName() }
@@ -35,7 +35,7 @@ export class Population {
   turnsOf (senders: Senders): Turns {
     switch (senders) {
       case 'browsers': return (connection) => this.#turnOf(this.#loggedIn[connection])
-      case 'proxy': return () => this.#turnOf(this.#loggedIn[this.#next++ % VISITORS])
+      case 'proxy': return () => this.#turnOf(this.#loggedIn[this.#next++ % this.#loggedIn.length])
       case 'strangers': return () => ({ visitor: new Visitor() })
       case 'newcomers': return () => {
         const visitor = new Visitor()

@@ -63,10 +63,10 @@ export class RunningContender {
     await this.#child.start()
   }
 
-  async logVisitorsIn (): Promise<void> {
+  async logVisitorsIn (visitors: number): Promise<void> {
     const login = this.#request('login')
     if (login === null) throw new Error(`${this.contender.name} has no login`)
-    await this.#retry(async () => { await this.#population.logIn(this.child.port, login) })
+    await this.#retry(async () => { await this.#population.logIn(visitors, this.child.port, login) })
   }
 
   async warmUp ({ request, senders }: Row, { requests, ms }: Plan['warmUp']): Promise<void> {
