@@ -90,6 +90,29 @@ test('it does not matter where another realm keeps its sessions, nor whether a r
   }
 })
 
+test('the page that changes a password ends the sessions in other realms even if one here cannot be ended', async (t) => {
+  const store = ownStore() as MemoryStore
+  const [shop, office] = [await realm(t, 'shop', store), await realm(t, 'office', store)]
+  const [here, there] = [await loggedIn(shop), await loggedIn(office)]
+  const { removeOfUser } = store
+  store.removeOfUser = async (user, ...rest) => {
+    if (user.endsWith('shop')) throw new Error('no answer')
+    return await removeOfUser.call(store, user, ...rest)
+  }
+  t.equal((await change(here, OLD, NEW)).statusCode, 503)
+  t.notOk(await isLoggedIn(there))
+})
+
+test('the end of the sessions of one realm in Redis leaves no record for sessions in cookies', needs('redis-server'), async (t) => {
+  const { url } = await startRedis(t)
+  const client = await connect(t, url)
+  const shop = await realm(t, 'shop', url)
+  await shop.accounts?.disable('Harry')
+  const env = { SECRET_KEY: testKey, SESSION_STORE: url, SESSION_COOKIE_NAME: 'shop' }
+  t.match(await hatcheckCli(t.testdir(), ['user', 'enable', 'Harry'], { env }), { code: 0 })
+  t.strictSame(await client.keys('hatcheck:ended*'), [])
+})
+
 test('a login in another realm that is under way during a change of its account is refused', async (t) => {
   const accounts = new MemoryAccounts()
   const sessionStore = ownStore(accounts)

@@ -142,17 +142,13 @@ export class Accounts {
     await this.#options.accounts.noteRealm?.(this.#options.realm)
   }
 
-  /** Ends every session of an account, in each realm that shares the accounts. Returns how many. */
-  async endSessions (name: string): Promise<number> {
-    const { realm, revokeUser } = this.#options
-    return await total([revokeUser(name, realm), this.endSessionsElsewhere(name)])
-  }
-
-  /** Ends every session that an account has in other realms. Returns how many. */
-  async endSessionsElsewhere (name: string): Promise<number> {
-    const { accounts, realm, revokeUser } = this.#options
-    const others = (await accounts.realms?.() ?? []).filter((other) => other !== realm)
-    return await total(others.map((other) => revokeUser(name, other)))
+  /**
+   * Ends every session of an account, in each realm that shares the accounts. Returns how many.
+   *
+   * @param endHere ends those of this realm; all of them by default
+   */
+  async endSessions (name: string, endHere = () => this.#options.revokeUser(name, this.#options.realm)): Promise<number> {
+    return await total([endHere(), this.#endElsewhere(name)])
   }
 
   /** Lists all accounts. */
@@ -206,6 +202,12 @@ export class Accounts {
       if ((error as Error).cause instanceof DamagedAccountError) return false
       throw error
     }
+  }
+
+  async #endElsewhere (name: string): Promise<number> {
+    const { accounts, realm, revokeUser } = this.#options
+    const others = (await accounts.realms?.() ?? []).filter((other) => other !== realm)
+    return await total(others.map((other) => revokeUser(name, other)))
   }
 
   async #read (name: string): Promise<Account> {

@@ -3,7 +3,7 @@ import { makeDataFolder } from '../common/data-folder.js'
 import { ConfigError } from '../common/rule.js'
 import type { Config } from '../config/resolve.js'
 import { defaultLmdbFolder, type EngineStore } from '../config/store-choice.js'
-import type { Engine, Storage, StorageLog } from './common/storage.js'
+import type { AnyRealm, Engine, Storage, StorageLog } from './common/storage.js'
 import { openMemory } from './memory/open.js'
 import { openOwnStore } from './own/open.js'
 import { otherRealmsIn } from './other-realms.js'
@@ -26,16 +26,21 @@ export async function openStorage (config: StorageConfig, log: StorageLog, handl
     return { ...storage, sessions: sessionsIn(realm), sessionsIn }
   }
   const engine = await open(sessionStore, config, log, handleOf)
-  const sessionsIn = otherRealmsIn(engine, config.now)
-  switch (sessionStore.sessionsIn) {
-    case 'engine': return { ...engine, sessions: inRealm(engine.sessions, realm), sessionsIn }
+  const own = await openRealm(sessionStore.sessionsIn, engine, config)
+  const inOther = otherRealmsIn(engine, config.now)
+  return { ...own, sessionsIn: (other) => other === realm ? own.sessions : inOther(other) }
+}
+
+async function openRealm (sessionsIn: EngineStore['sessionsIn'], engine: Engine, config: StorageConfig): Promise<AnyRealm> {
+  switch (sessionsIn) {
+    case 'engine': return { ...engine, sessions: inRealm(engine.sessions, config.realm) }
     case 'cookie': {
       const { openCookie } = await import('./cookie/open.js')
-      return { ...openCookie(engine, config), sessionsIn }
+      return openCookie(engine, config)
     }
     case 'flask': {
       const { openFlask } = await import('./flask/open.js')
-      return { ...openFlask(engine, config), sessionsIn }
+      return openFlask(engine, config)
     }
   }
 }

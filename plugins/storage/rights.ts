@@ -80,7 +80,7 @@ function replacersIn (folder: string): number {
   return uid === gid ? 0o002 : 0o022
 }
 
-/** The line of a setting with a key, and one with the URL of a store that has a password: whoever can write the store is any user. */
+/** The line with a key, and the one with the password of a store: each of them lets its reader log in as any user. */
 const SECRET_LINES = [
   /^\s*(?:export\s+)?SECRET_KEY(?:_FALLBACKS)?\s*=/m,
   /^\s*(?:(?:export\s+)?SESSION_STORE\s*=\s*["']?)?(?:cookie:|flask:)?rediss?(?:\+\w+)?:\/\/[^@/\s]*:\S+@/m

@@ -208,12 +208,12 @@ export class Admission {
   async #admitBy (counters: readonly CounterOf[]): Promise<Refusal | null> {
     const { attempts, now } = this.#options
     const answers = await Promise.allSettled(counters.map(async ({ key, policy }) => await attempts.admit(key, policy, now())))
-    const waits = answers.map((answer) => answer.status === 'fulfilled' ? answer.value : null)
-    const failed = answers.find(({ status }) => status === 'rejected')
-    const refused = waits.findIndex((waitMs) => waitMs !== null && waitMs > 0)
-    if (failed === undefined && refused === -1) return null
+    const waits = answers.map((answer) => answer.status === 'fulfilled' ? answer.value : Infinity)
+    const refused = waits.findIndex((waitMs) => waitMs > 0)
+    if (refused === -1) return null
     await this.#uncount(counters.filter((_, i) => waits[i] === 0))
-    if (failed?.status === 'rejected') throw failed.reason
+    const failed = answers.find((answer) => answer.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
     return { reason: (counters[refused] as CounterOf).kind, waitMs: waits[refused] as number }
   }
 

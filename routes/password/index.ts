@@ -60,7 +60,7 @@ export default async function password (fastify: FastifyInstance): Promise<void>
   }
 
   async function endOthers (request: FastifyRequest, name: string): Promise<number> {
-    return await endIfRemembered(() => session.endOthers(request)) + await accounts.endSessionsElsewhere(name)
+    return await accounts.endSessions(name, () => endIfRemembered(() => session.endOthers(request)))
   }
 
   /** Renews the ID of this session and ends all others, among them any that the old password has opened meanwhile. */

@@ -23,7 +23,7 @@ export interface SessionEvents {
   expired: SessionEvent
   /**
    * A session was ended from outside: by a new password, a disabled account, `app.sessions.revoke` and `revokeUser`, or a login over
-   * `sessionsPerUser`, which ends the oldest.
+   * `sessionsPerUser`, which ends the oldest. If another realm has changed the account, nothing is emitted.
    */
   revoked: SessionEvent
 }

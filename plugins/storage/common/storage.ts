@@ -9,7 +9,7 @@ import type { CompleteSessionStore } from '../../store/traits.js'
 /** An open engine with its sessions, accounts and failed logins. */
 export interface Storage {
   sessions: CompleteSessionStore
-  /** Returns what ends the sessions of a user in another realm. */
+  /** Returns what ends the sessions of a user in a realm. In that of this registration, it is {@link sessions}. */
   sessionsIn (realm: string): Pick<CompleteSessionStore, 'removeOfUser'>
   /** Set if the sessions are kept in the cookies of the browsers. {@link sessions} then only ends them. */
   carried?: CarriedSessions
